@@ -1,0 +1,65 @@
+-- Who may write what: each service has a role, and this file is all that the roles may do. Applied at the end of every
+-- `python -m services.migrate`; idempotent. Locking a row needs UPDATE on one column of it: `row_lock`, which nobody writes.
+-- A login becomes a service by membership:  CREATE ROLE app LOGIN PASSWORD '...' IN ROLE dunnock_scheduler;
+
+DO $$
+DECLARE
+  v_role text;
+BEGIN
+  FOREACH v_role IN ARRAY ARRAY['dunnock_scheduler', 'dunnock_dispatcher', 'dunnock_payments', 'dunnock_sandbox'] LOOP
+    BEGIN
+      EXECUTE format('CREATE ROLE %I NOLOGIN', v_role);
+    EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+    END;
+    IF NOT pg_has_role(current_user, v_role, 'MEMBER') THEN
+      EXECUTE format('GRANT %I TO CURRENT_USER', v_role);
+    END IF;
+    EXECUTE format('REVOKE ALL ON ALL TABLES IN SCHEMA public FROM %I', v_role);
+    EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', v_role);
+  END LOOP;
+END
+$$;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO dunnock_scheduler, dunnock_dispatcher, dunnock_payments, dunnock_sandbox;
+REVOKE EXECUTE ON FUNCTION match_waiting(bigint[], timestamptz) FROM dunnock_dispatcher, dunnock_sandbox;
+
+-- Everybody reads, except what holds secrets.
+GRANT SELECT ON creditor, customer, contact_point, flow_version, invoice, installment, hold, reminder, attempt, receipt, suppression,
+                customer_contact, bounce_mail, payment_event, payment, allocation, event, api_key, idempotency, business_clock
+   TO dunnock_scheduler, dunnock_dispatcher, dunnock_payments;
+GRANT SELECT ON business_clock, reminder, attempt, invoice, hold TO dunnock_sandbox;
+
+-- All append to the timeline and keep the answers of their idempotent calls; nobody changes the timeline.
+GRANT INSERT ON event TO dunnock_scheduler, dunnock_dispatcher, dunnock_payments;
+GRANT INSERT, UPDATE, DELETE ON idempotency TO dunnock_scheduler, dunnock_dispatcher, dunnock_payments;
+
+-- scheduler: who and what, and the plan. It inserts reminders; payments and dispatcher only move them.
+GRANT INSERT, UPDATE ON creditor, customer, contact_point, flow_version, hold, api_key TO dunnock_scheduler;
+GRANT INSERT, UPDATE ON invoice TO dunnock_scheduler;
+GRANT INSERT (invoice_id, no, due_date, amount, credited), UPDATE (due_date, amount, credited), DELETE ON installment TO dunnock_scheduler;
+GRANT INSERT ON reminder TO dunnock_scheduler;
+GRANT UPDATE (state, reason, due_at, send_until, queued_at, lease, tries, generation) ON reminder TO dunnock_scheduler;
+-- its sweeper ends attempts whose worker is lost, and those whose receipt never came
+GRANT UPDATE (state, detail, receipt_due) ON attempt TO dunnock_scheduler;
+
+-- dispatcher: moves a reminder from queued on, and owns what became of it.
+GRANT UPDATE (state, reason, due_at, send_until, queued_at, fence, lease, tries) ON reminder TO dunnock_dispatcher;
+GRANT INSERT, UPDATE ON attempt TO dunnock_dispatcher;
+GRANT INSERT ON receipt, bounce_mail TO dunnock_dispatcher;
+GRANT INSERT, DELETE ON suppression TO dunnock_dispatcher;
+GRANT INSERT, UPDATE ON customer_contact TO dunnock_dispatcher;
+GRANT UPDATE (row_lock, replan_at) ON invoice TO dunnock_dispatcher;
+
+-- payments: the money; cancels and releases reminders; settles invoices.
+GRANT SELECT, INSERT, UPDATE, DELETE ON source TO dunnock_payments;
+GRANT INSERT ON payment_event TO dunnock_payments;
+GRANT INSERT, UPDATE ON payment TO dunnock_payments;
+GRANT INSERT, UPDATE, DELETE ON allocation TO dunnock_payments;
+GRANT UPDATE (allocated, checked_at) ON installment TO dunnock_payments;
+GRANT UPDATE (row_lock, settled_n, settled_at, replan_at) ON invoice TO dunnock_payments;
+GRANT UPDATE (state, reason, due_at, queued_at) ON reminder TO dunnock_payments;
+GRANT INSERT, UPDATE (released_at) ON hold TO dunnock_payments;
+
+-- sandbox: moves the clock, and looks.
+GRANT UPDATE ON business_clock TO dunnock_sandbox;

@@ -1,0 +1,108 @@
+"""DUE and SWEEP: time takes reminders out of pending, and takes back what was lost on the way. The scheduler's loops call this."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+import asyncpg
+
+
+@dataclass(frozen=True, slots=True)
+class Queued:
+    """`state`: queued, or skipped / pending when a hold decided."""
+
+    id: int
+    state: str
+    urgent: bool
+    repeats: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ToRetime:
+    """A pending row that the calendar must look at (again), with all that it needs."""
+
+    id: int
+    invoice_id: int
+    flow_version_id: int
+    generation: int
+    step: str
+    occurrence: int
+    leg: str
+    anchor: str
+    anchor_date: date | None
+    installment_id: int | None
+    due_at: datetime
+    send_until: datetime | None
+    repeats: bool
+    timezone: str
+    country: str | None
+    issue_date: date
+    due_date: date | None
+
+
+@dataclass(frozen=True, slots=True)
+class Retimed:
+    """A new time, or `reason`: skipped."""
+
+    id: int
+    due_at: datetime | None
+    send_until: datetime | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Uncertain:
+    id: int
+    fence: int
+    flow_version_id: int
+    step: str
+    leg: str
+    tries: int
+    alternatives: int
+
+
+async def queue_due(tx: asyncpg.Connection, *, limit: int, max_queued: int, now: datetime | None = None) -> list[Queued]:
+    """In a transaction, with the insertion of the next occurrences; publish after its commit."""
+    rows = await tx.fetch("SELECT * FROM queue_due($1, $2, $3)", now, limit, max_queued)
+    return [Queued(*row) for row in rows]
+
+
+async def to_retime(tx: asyncpg.Connection, *, limit: int, now: datetime | None = None) -> list[ToRetime]:
+    rows = await tx.fetch("SELECT * FROM to_retime($1, $2)", now, limit)
+    return [ToRetime(*row) for row in rows]
+
+
+async def retime(tx: asyncpg.Connection, rows: Sequence[Retimed], now: datetime | None = None) -> None:
+    """In the transaction of `to_retime`."""
+    columns = [[getattr(row, name) for row in rows] for name in ("id", "due_at", "send_until", "reason")]
+    await tx.execute("SELECT retime($1, $2, $3, $4, $5)", *columns, now)
+
+
+async def sweep_queued(connection: asyncpg.Connection, older: timedelta, limit: int) -> list[tuple[int, bool]]:
+    """(id, urgent) of what must be published again."""
+    return [(row[0], row[1]) for row in await connection.fetch("SELECT * FROM sweep_queued($1, $2)", older, limit)]
+
+
+async def sweep_leases(connection: asyncpg.Connection, limit: int, now: datetime | None = None) -> int:
+    """How many attempts were given up as unknown: more than 0 is an alarm."""
+    count: int = await connection.fetchval("SELECT sweep_leases($1, $2)", now, limit)
+    return count
+
+
+async def expire_receipts(connection: asyncpg.Connection, limit: int, now: datetime | None = None) -> int:
+    count: int = await connection.fetchval("SELECT expire_receipts($1, $2)", now, limit)
+    return count
+
+
+async def uncertain_since(
+    connection: asyncpg.Connection, age: timedelta, limit: int, now: datetime | None = None
+) -> list[Uncertain]:
+    return [Uncertain(*row) for row in await connection.fetch("SELECT * FROM uncertain_since($1, $2, $3)", now, age, limit)]
+
+
+async def resolve_uncertain(
+    connection: asyncpg.Connection, rows: Sequence[tuple[Uncertain, str]], now: datetime | None = None
+) -> None:
+    """Each row with its action: assume_sent, resend or next_channel."""
+    ids, fences, actions = [r.id for r, _ in rows], [r.fence for r, _ in rows], [action for _, action in rows]
+    await connection.execute("SELECT resolve_uncertain($1, $2, $3, $4)", ids, fences, actions, now)

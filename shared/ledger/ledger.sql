@@ -1,0 +1,929 @@
+-- The life of a reminder: every statement that moves one, in one room, because its correctness is the interplay.
+--
+-- True here, whoever calls, however often, in whatever order:
+--   * Only claim() lets a message out, and it decides under the invoice's lock on what it reads after it has the lock. Each plpgsql
+--     statement sees what was committed before that statement (READ COMMITTED), so the lock is always a statement of its own.
+--   * Locks are taken in one order: invoices by id, customer_contact by customer, reminders by id, attempts.
+--   * Foreign keys to invoice take KEY SHARE; whoever changes what is owed locks FOR NO KEY UPDATE, which meets the claim's FOR
+--     SHARE but not the keys. FOR UPDATE here could deadlock with record() and queue_due().
+--   * Business time (due_at, send_until, holds) is `p_now`, NULL meaning business_now(). Leases and started are clock_timestamp().
+-- Installed by `python -m services.migrate` after the migrations; each function is replaced whole, so a changed signature takes a
+-- new name (old and new processes run side by side during a rollout).
+
+-- === time ========================================================================================================================
+
+CREATE OR REPLACE FUNCTION business_now() RETURNS timestamptz LANGUAGE sql STABLE AS
+$$ SELECT clock_timestamp() + ahead FROM business_clock $$;
+
+-- What stops an invoice's reminders now: of several holds the one that ends last.
+CREATE OR REPLACE FUNCTION active_hold(p_invoice bigint, p_customer bigint, p_now timestamptz,
+                                       OUT kind text, OUT until timestamptz) LANGUAGE sql STABLE AS
+$$
+  SELECT h.kind, h.until FROM hold h
+   WHERE h.released_at IS NULL AND h.starts_at <= p_now AND h.until > p_now
+     AND (h.invoice_id = p_invoice OR h.customer_id = p_customer OR (h.invoice_id IS NULL AND h.customer_id IS NULL))
+   ORDER BY h.until DESC LIMIT 1
+$$;
+
+-- === PLAN ========================================================================================================================
+
+-- Opens a new generation of an invoice's plan; the caller holds its lock and plans into the generation that this answers.
+-- What may have gone out for the same date is carried over, so that the unique key bars a second plan of it; everything else that
+-- has not gone is cancelled. A `then` shares its parent's fate.
+CREATE OR REPLACE FUNCTION open_generation(p_invoice bigint, p_now timestamptz)
+RETURNS integer LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_invoice invoice;
+BEGIN
+  UPDATE invoice SET generation = generation + 1, replan_at = NULL WHERE id = p_invoice RETURNING * INTO v_invoice;
+
+  WITH mine AS (
+    SELECT r.id, r.step, r.occurrence, r.leg, r.installment_id, r.generation,
+           EXISTS (SELECT FROM attempt a WHERE a.reminder_id = r.id
+                    AND a.state NOT IN ('rejected', 'notsent', 'missed', 'undelivered'))
+           AND CASE r.anchor WHEN 'issue' THEN r.anchor_date = v_invoice.issue_date
+                             WHEN 'payment' THEN r.occurrence = v_invoice.settled_n + (v_invoice.settled_at IS NULL)::int
+                             ELSE r.anchor_date = n.due_date OR (n.id IS NULL AND r.anchor_date = v_invoice.issue_date) END AS gone_out,
+           v_invoice.closed_as IS NOT NULL
+           OR (r.requires_open AND coalesce(n.open_amount = 0, v_invoice.settled_at IS NOT NULL))
+           OR (r.anchor = 'payment' AND v_invoice.settled_at IS NULL) AS void_of_cause
+      FROM reminder r LEFT JOIN installment n ON n.id = r.installment_id
+     WHERE r.invoice_id = p_invoice
+  ), kept AS (
+    SELECT DISTINCT ON (m.step, m.occurrence, m.leg, m.installment_id) m.id, m.void_of_cause FROM mine m
+     WHERE m.gone_out OR (m.leg = 'then' AND EXISTS (
+       SELECT FROM mine p WHERE p.leg = '' AND p.gone_out AND p.generation = m.generation AND p.step = m.step
+          AND p.occurrence = m.occurrence AND p.installment_id IS NOT DISTINCT FROM m.installment_id))
+     ORDER BY m.step, m.occurrence, m.leg, m.installment_id, m.generation DESC, m.id DESC
+  )
+  UPDATE reminder r
+     SET generation = CASE WHEN k.id IS NULL THEN r.generation ELSE v_invoice.generation END,
+         state = CASE WHEN r.state IN ('waiting', 'pending', 'queued') AND (k.id IS NULL OR k.void_of_cause)
+                      THEN 'cancelled' ELSE r.state END,
+         reason = CASE WHEN r.state IN ('waiting', 'pending', 'queued') AND (k.id IS NULL OR k.void_of_cause)
+                       THEN CASE WHEN v_invoice.closed_as IS NOT NULL THEN v_invoice.closed_as
+                                 WHEN k.void_of_cause THEN 'paid' ELSE 'planned_anew' END
+                       ELSE r.reason END
+    FROM reminder x LEFT JOIN kept k ON k.id = x.id
+   WHERE x.invoice_id = p_invoice AND r.id = x.id
+     AND (k.id IS NOT NULL OR r.state IN ('waiting', 'pending', 'queued'));
+
+  RETURN v_invoice.generation;
+END
+$$;
+
+-- === DUE =========================================================================================================================
+
+-- Takes what is due out of pending: queued, or, inside a hold, skipped (the delivery and the thank-you move to the hold's end).
+-- Rows whose time has passed or was never fixed are left for the calendar (see to_retime). Answers every row that it moved; the
+-- caller inserts occurrence n + 1 of those that repeat, in this transaction, and publishes the queued ones after it.
+CREATE OR REPLACE FUNCTION queue_due(p_now timestamptz, p_limit integer, p_max_queued integer)
+RETURNS TABLE (id bigint, state text, urgent boolean, repeats boolean) LANGUAGE plpgsql AS
+$$
+#variable_conflict use_column
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_room integer;
+  v_ids bigint[];
+  v_invoices bigint[];
+BEGIN
+  SELECT least(p_limit, p_max_queued - count(*)) INTO v_room
+    FROM (SELECT FROM reminder r WHERE r.state = 'queued' LIMIT p_max_queued) q;
+  IF v_room <= 0 THEN RETURN; END IF;
+
+  SELECT array_agg(c.id), array_agg(DISTINCT c.invoice_id) INTO v_ids, v_invoices
+    FROM (SELECT r.id, r.invoice_id FROM reminder r
+           WHERE r.state = 'pending' AND r.due_at <= v_now AND r.send_until > v_now
+           ORDER BY r.due_at, r.id LIMIT v_room) c;
+  IF v_ids IS NULL THEN RETURN; END IF;
+
+  SELECT array_agg(l.id) INTO v_invoices
+    FROM (SELECT i.id FROM invoice i WHERE i.id = ANY (v_invoices) ORDER BY i.id FOR SHARE SKIP LOCKED) l;
+
+  RETURN QUERY
+  WITH due AS (
+    SELECT r.id, h.kind AS held, h.until
+      FROM reminder r JOIN invoice i ON i.id = r.invoice_id
+      LEFT JOIN LATERAL active_hold(i.id, i.customer_id, v_now) h ON true
+     WHERE r.id = ANY (v_ids) AND r.invoice_id = ANY (v_invoices) AND r.state = 'pending' AND r.due_at <= v_now AND r.send_until > v_now
+     ORDER BY r.id FOR UPDATE OF r SKIP LOCKED
+  ), moved AS (
+    UPDATE reminder r
+       SET state = CASE WHEN d.held IS NULL THEN 'queued' WHEN r.requires_open THEN 'skipped' ELSE 'pending' END,
+           reason = CASE WHEN d.held IS NOT NULL AND r.requires_open THEN d.held END,
+           queued_at = CASE WHEN d.held IS NULL THEN clock_timestamp() END,
+           due_at = CASE WHEN d.held IS NOT NULL AND NOT r.requires_open THEN d.until ELSE r.due_at END,
+           send_until = CASE WHEN d.held IS NOT NULL AND NOT r.requires_open THEN NULL ELSE r.send_until END
+      FROM due d WHERE r.id = d.id
+    RETURNING r.id, r.invoice_id, r.state, r.reason, r.urgent, r.repeats, r.step
+  ), log AS (
+    INSERT INTO event (at, invoice_id, reminder_id, kind, data)
+    SELECT v_now, m.invoice_id, m.id, 'reminder.skipped', jsonb_build_object('step', m.step, 'reason', m.reason)
+      FROM moved m WHERE m.state = 'skipped'
+  )
+  SELECT m.id, m.state, m.urgent, m.repeats FROM moved m;
+
+  PERFORM follow(v_ids, v_now);
+END
+$$;
+
+-- Pending rows whose time is over or not yet found, with what the calendar needs; locked for the caller, who retimes or skips them.
+CREATE OR REPLACE FUNCTION to_retime(p_now timestamptz, p_limit integer)
+RETURNS TABLE (id bigint, invoice_id bigint, flow_version_id bigint, generation integer, step text, occurrence integer, leg text,
+               anchor text, anchor_date date, installment_id bigint, due_at timestamptz, send_until timestamptz, repeats boolean,
+               timezone text, country text, issue_date date, due_date date) LANGUAGE plpgsql AS
+$$
+#variable_conflict use_column
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_ids bigint[];
+  v_invoices bigint[];
+BEGIN
+  SELECT array_agg(c.id), array_agg(DISTINCT c.invoice_id) INTO v_ids, v_invoices
+    FROM (SELECT r.id, r.invoice_id FROM reminder r
+           WHERE r.state = 'pending' AND r.due_at <= v_now AND (r.send_until IS NULL OR r.send_until <= v_now)
+           ORDER BY r.due_at, r.id LIMIT p_limit) c;
+  IF v_ids IS NULL THEN RETURN; END IF;
+  PERFORM FROM invoice i WHERE i.id = ANY (v_invoices) ORDER BY i.id FOR SHARE;
+  RETURN QUERY
+  SELECT r.id, r.invoice_id, r.flow_version_id, r.generation, r.step, r.occurrence, r.leg, r.anchor, r.anchor_date, r.installment_id,
+         r.due_at, r.send_until, r.repeats, coalesce(u.timezone, c.timezone), coalesce(u.country, c.country), i.issue_date, n.due_date
+    FROM reminder r JOIN invoice i ON i.id = r.invoice_id JOIN customer u ON u.id = i.customer_id
+    JOIN creditor c ON c.id = i.creditor_id LEFT JOIN installment n ON n.id = r.installment_id
+   WHERE r.id = ANY (v_ids) AND r.state = 'pending' AND (r.send_until IS NULL OR r.send_until <= v_now)
+   ORDER BY r.id FOR UPDATE OF r SKIP LOCKED;
+END
+$$;
+
+-- The calendar's answer for rows of to_retime, in the same transaction: a new time, or (p_reasons not NULL) skipped.
+CREATE OR REPLACE FUNCTION retime(p_ids bigint[], p_due timestamptz[], p_until timestamptz[], p_reasons text[], p_now timestamptz)
+RETURNS void LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+BEGIN
+  WITH moved AS (
+    UPDATE reminder r
+       SET due_at = coalesce(t.due, r.due_at), send_until = coalesce(t.until, r.send_until),
+           state = CASE WHEN t.reason IS NULL THEN r.state ELSE 'skipped' END, reason = t.reason
+      FROM unnest(p_ids, p_due, p_until, p_reasons) AS t (id, due, until, reason)
+     WHERE r.id = t.id AND r.state = 'pending'
+    RETURNING r.id, r.invoice_id, r.step, r.reason
+  )
+  INSERT INTO event (at, invoice_id, reminder_id, kind, data)
+  SELECT v_now, m.invoice_id, m.id, 'reminder.skipped', jsonb_build_object('step', m.step, 'reason', m.reason)
+    FROM moved m WHERE m.reason IS NOT NULL;
+  PERFORM follow(p_ids, v_now);
+END
+$$;
+
+-- A `then` goes when its parent went, and is cancelled when its parent rests without having gone.
+CREATE OR REPLACE FUNCTION follow(p_parents bigint[], p_now timestamptz) RETURNS void LANGUAGE sql AS
+$$
+  UPDATE reminder t
+     SET state = CASE WHEN p.state IN ('accepted', 'delivered') THEN 'pending' ELSE 'cancelled' END,
+         reason = CASE WHEN p.state IN ('accepted', 'delivered') THEN NULL ELSE 'parent_did_not_go' END,
+         due_at = CASE WHEN p.state IN ('accepted', 'delivered') THEN p_now END
+    FROM reminder p
+   WHERE p.id = ANY (p_parents) AND p.followed AND p.state IN ('accepted', 'delivered', 'failed', 'cancelled', 'skipped')
+     AND t.invoice_id = p.invoice_id AND t.installment_id IS NOT DISTINCT FROM p.installment_id AND t.generation = p.generation
+     AND t.step = p.step AND t.occurrence = p.occurrence AND t.leg = 'then' AND t.state = 'waiting'
+$$;
+
+-- === SWEEP =======================================================================================================================
+
+-- Queued too long (a lost message, a dead broker, a full slot): to be published again.
+CREATE OR REPLACE FUNCTION sweep_queued(p_older interval, p_limit integer)
+RETURNS TABLE (id bigint, urgent boolean) LANGUAGE sql AS
+$$
+  UPDATE reminder r SET queued_at = clock_timestamp()
+   WHERE r.id IN (SELECT q.id FROM reminder q WHERE q.state = 'queued' AND q.queued_at < clock_timestamp() - p_older
+                   ORDER BY q.queued_at LIMIT p_limit FOR UPDATE SKIP LOCKED)
+  RETURNING r.id, r.urgent
+$$;
+
+-- Attempts past their lease whose worker never recorded them: nobody knows whether they went. Answers how many.
+CREATE OR REPLACE FUNCTION sweep_leases(p_now timestamptz, p_limit integer) RETURNS integer LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_ids bigint[];
+  v_fences integer[];
+BEGIN
+  SELECT array_agg(l.id), array_agg(l.fence) INTO v_ids, v_fences FROM (
+    SELECT r.id, a.fence FROM attempt a JOIN reminder r ON r.id = a.reminder_id
+     WHERE a.state = 'started' AND a.lease < clock_timestamp()
+     ORDER BY r.id LIMIT p_limit FOR UPDATE OF r SKIP LOCKED) l;
+  IF v_ids IS NULL THEN RETURN 0; END IF;
+  WITH lost AS (
+    UPDATE attempt a SET state = 'unknown', detail = 'the worker that held it never answered'
+      FROM unnest(v_ids, v_fences) AS l (id, fence)
+     WHERE a.reminder_id = l.id AND a.fence = l.fence AND a.state = 'started'
+    RETURNING a.reminder_id, a.fence, a.invoice_id, a.channel
+  ), moved AS (
+    UPDATE reminder r SET state = 'uncertain', reason = 'worker_lost', lease = NULL
+      FROM lost l WHERE r.id = l.reminder_id AND r.fence = l.fence AND r.state = 'sending'
+  )
+  INSERT INTO event (at, invoice_id, reminder_id, kind, data)
+  SELECT v_now, l.invoice_id, l.reminder_id, 'attempt.unknown', jsonb_build_object('channel', l.channel, 'fence', l.fence) FROM lost l;
+  RETURN array_length(v_ids, 1);
+END
+$$;
+
+-- Uncertain long enough (24 hours of business time), with the flow version and step that say what to do.
+CREATE OR REPLACE FUNCTION uncertain_since(p_now timestamptz, p_age interval, p_limit integer)
+RETURNS TABLE (id bigint, fence integer, flow_version_id bigint, step text, leg text, tries integer, alternatives integer) LANGUAGE sql AS
+$$
+  SELECT r.id, r.fence, r.flow_version_id, r.step, r.leg, r.tries, a.alternatives
+    FROM reminder r JOIN attempt a ON a.reminder_id = r.id AND a.fence = r.fence
+   WHERE r.state = 'uncertain' AND a.at <= coalesce(p_now, business_now()) - p_age AND a.lease < clock_timestamp()
+   ORDER BY r.id LIMIT p_limit
+$$;
+
+-- p_actions: 'assume_sent' | 'resend' | 'next_channel', one for each row of uncertain_since.
+CREATE OR REPLACE FUNCTION resolve_uncertain(p_ids bigint[], p_fences integer[], p_actions text[], p_now timestamptz)
+RETURNS void LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+BEGIN
+  PERFORM FROM reminder r WHERE r.id = ANY (p_ids) ORDER BY r.id FOR UPDATE;
+  WITH act AS (
+    SELECT t.*, a.alternatives, a.contact_point_id, a.channel
+      FROM unnest(p_ids, p_fences, p_actions) AS t (id, fence, action)
+      JOIN reminder r ON r.id = t.id AND r.fence = t.fence AND r.state = 'uncertain'
+      JOIN attempt a ON a.reminder_id = t.id AND a.fence = t.fence
+  ), given_up AS (
+    UPDATE attempt a SET state = 'resent' FROM act
+     WHERE act.action = 'resend' AND a.reminder_id = act.id AND a.fence = act.fence AND a.state IN ('unknown', 'accepted')
+    RETURNING a.reminder_id
+  ), moved AS (
+    UPDATE reminder r
+       SET state = CASE WHEN act.action = 'resend' OR (act.action = 'next_channel' AND act.alternatives > 0)
+                        THEN 'pending' ELSE 'accepted' END,
+           reason = NULL, tries = r.tries + 1,
+           due_at = CASE WHEN act.action = 'assume_sent' THEN r.due_at ELSE v_now END
+      FROM act WHERE r.id = act.id
+    RETURNING r.id, r.invoice_id, r.step, act.action
+  )
+  INSERT INTO event (at, invoice_id, reminder_id, kind, data)
+  SELECT v_now, m.invoice_id, m.id, 'reminder.uncertain_resolved', jsonb_build_object('step', m.step, 'action', m.action) FROM moved m;
+  PERFORM follow(p_ids, v_now);
+END
+$$;
+
+-- Channels that promise receipts: none came in time, so the next channel goes, if there is one; else the reminder rests as accepted.
+CREATE OR REPLACE FUNCTION expire_receipts(p_now timestamptz, p_limit integer) RETURNS integer LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_ids bigint[];
+  v_fences integer[];
+BEGIN
+  SELECT array_agg(l.id), array_agg(l.fence) INTO v_ids, v_fences FROM (
+    SELECT r.id, a.fence FROM attempt a JOIN reminder r ON r.id = a.reminder_id
+     WHERE a.state = 'accepted' AND a.receipt_due <= v_now
+     ORDER BY r.id LIMIT p_limit FOR UPDATE OF r SKIP LOCKED) l;
+  IF v_ids IS NULL THEN RETURN 0; END IF;
+  WITH over AS (
+    UPDATE attempt a
+       SET state = CASE WHEN a.alternatives > 0 AND r.fence = a.fence AND r.state = 'accepted' THEN 'expired' ELSE a.state END,
+           receipt_due = NULL
+      FROM unnest(v_ids, v_fences) AS l (id, fence) JOIN reminder r ON r.id = l.id
+     WHERE a.reminder_id = l.id AND a.fence = l.fence AND a.state = 'accepted'
+    RETURNING a.reminder_id, a.fence, a.invoice_id, a.channel, a.state
+  ), moved AS (
+    UPDATE reminder r SET state = 'pending', due_at = v_now
+      FROM over o WHERE o.state = 'expired' AND r.id = o.reminder_id AND r.fence = o.fence AND r.state = 'accepted'
+  )
+  INSERT INTO event (at, invoice_id, reminder_id, kind, data)
+  SELECT v_now, o.invoice_id, o.reminder_id, 'attempt.expired', jsonb_build_object('channel', o.channel, 'fence', o.fence)
+    FROM over o WHERE o.state = 'expired';
+  RETURN array_length(v_ids, 1);
+END
+$$;
+
+-- === CLAIM =======================================================================================================================
+
+-- Counts a claim's contacts against the caps; answers the reminders that would exceed one. Takes customer_contact's locks.
+CREATE OR REPLACE FUNCTION over_cap(p_ids bigint[], p_now timestamptz, p_per_day integer, p_per_week integer, p_gap interval)
+RETURNS bigint[] LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_over bigint[];
+BEGIN
+  INSERT INTO customer_contact (customer_id, last_at, day, week)
+  SELECT DISTINCT i.customer_id, '-infinity'::timestamptz, 'epoch'::date, 'epoch'::date
+    FROM reminder r JOIN invoice i ON i.id = r.invoice_id WHERE r.id = ANY (p_ids) AND r.requires_open
+   ORDER BY 1 ON CONFLICT DO NOTHING;
+  PERFORM FROM customer_contact k
+    WHERE k.customer_id IN (SELECT i.customer_id FROM reminder r JOIN invoice i ON i.id = r.invoice_id WHERE r.id = ANY (p_ids))
+    ORDER BY k.customer_id FOR UPDATE;
+  WITH asked AS (
+    SELECT r.id, i.customer_id, k.last_at, l.today, l.monday,
+           CASE WHEN k.day = l.today THEN k.day_n ELSE 0 END AS day_n, CASE WHEN k.week = l.monday THEN k.week_n ELSE 0 END AS week_n,
+           row_number() OVER (PARTITION BY i.customer_id ORDER BY r.urgent DESC, r.due_at, r.id) AS nth
+      FROM reminder r JOIN invoice i ON i.id = r.invoice_id JOIN customer u ON u.id = i.customer_id
+      JOIN creditor c ON c.id = i.creditor_id JOIN customer_contact k ON k.customer_id = u.id
+      CROSS JOIN LATERAL (SELECT (p_now AT TIME ZONE coalesce(u.timezone, c.timezone))::date AS today,
+                                 date_trunc('week', p_now AT TIME ZONE coalesce(u.timezone, c.timezone))::date AS monday) l
+     WHERE r.id = ANY (p_ids) AND r.requires_open AND r.state = 'queued' AND r.fence = 0
+  ), judged AS (
+    SELECT *, coalesce(day_n + nth > p_per_day, false) OR coalesce(week_n + nth > p_per_week, false)
+              OR (p_gap > interval '0' AND (nth > 1 OR last_at > p_now - p_gap)) AS over FROM asked
+  ), counted AS (
+    UPDATE customer_contact k
+       SET last_at = p_now, day = j.today, day_n = j.day_n + j.n, week = j.monday, week_n = j.week_n + j.n
+      FROM (SELECT customer_id, today, monday, day_n, week_n, count(*) AS n FROM judged WHERE NOT over GROUP BY 1, 2, 3, 4, 5) j
+     WHERE k.customer_id = j.customer_id
+  )
+  SELECT coalesce(array_agg(id), '{}') INTO v_over FROM judged WHERE over;
+  RETURN v_over;
+END
+$$;
+
+-- The one door out. For each reminder the caller names the (channel, contact point, provider) that its look expects; NULL channel
+-- says that the look found none, with p_reasons why. Verdicts: claimed | cancelled | skipped | failed | moved | giveback.
+-- Rows that are no longer queued are not answered at all: somebody else has them.
+CREATE OR REPLACE FUNCTION claim(
+  p_now timestamptz, p_ids bigint[], p_channels text[], p_contacts bigint[], p_providers text[], p_costs numeric[],
+  p_alternatives integer[], p_reasons text[], p_worker text, p_lease interval, p_per_day integer, p_per_week integer, p_gap interval)
+RETURNS TABLE (
+  reminder_id bigint, verdict text, fence integer, channel text, contact_point_id bigint, address text, contact_token text,
+  invoice_id bigint, invoice_ref text, number text, currency text, issue_date date, payment_url text, payment_reference text,
+  invoice_token text, document_key text, document_name text, document_type text, document_size integer, attributes jsonb,
+  step text, leg text, occurrence integer, flow_version_id bigint, amount numeric, open_amount numeric, due_date date,
+  installment_no integer, installments integer, customer_ref text, customer_name text, locale text, timezone text,
+  creditor_id bigint, fallback_from text, business_at timestamptz)
+LANGUAGE plpgsql AS
+$$
+#variable_conflict use_column
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_over bigint[] := '{}';
+BEGIN
+  PERFORM FROM invoice i
+    WHERE i.id IN (SELECT r.invoice_id FROM reminder r WHERE r.id = ANY (p_ids)) ORDER BY i.id FOR SHARE;
+  IF p_per_day IS NOT NULL OR p_per_week IS NOT NULL OR p_gap IS NOT NULL THEN
+    v_over := over_cap(p_ids, v_now, p_per_day, p_per_week, p_gap);
+  END IF;
+
+  RETURN QUERY
+  WITH judged AS MATERIALIZED (
+    SELECT r.id, r.fence + 1 AS fence, w.channel, w.contact, w.provider, w.cost, w.alternatives, p.address, p.token AS contact_token,
+           i.id AS invoice_id, h.until AS held_until,
+           CASE
+             WHEN i.closed_as IS NOT NULL THEN 'cancelled'
+             WHEN r.generation <> i.generation THEN 'cancelled'
+             WHEN r.requires_open AND coalesce(n.open_amount, t.open_amount) = 0 THEN 'cancelled'
+             WHEN r.anchor = 'payment' AND (i.settled_at IS NULL OR r.occurrence <> i.settled_n) THEN 'cancelled'
+             WHEN h.kind IS NOT NULL THEN CASE WHEN r.requires_open THEN 'skipped' ELSE 'moved' END
+             WHEN r.send_until <= v_now THEN 'late'
+             WHEN r.id = ANY (v_over) THEN 'capped'
+             WHEN w.channel IS NULL THEN 'failed'
+             WHEN p.id IS NULL OR p.retired_at IS NOT NULL OR p.customer_id <> i.customer_id THEN 'giveback'
+             WHEN EXISTS (SELECT FROM suppression s WHERE s.contact_point_id = p.id AND s.channel = w.channel) THEN 'giveback'
+             ELSE 'claimed'
+           END AS verdict,
+           CASE
+             WHEN i.closed_as IS NOT NULL THEN i.closed_as
+             WHEN r.generation <> i.generation THEN 'planned_anew'
+             WHEN r.requires_open AND coalesce(n.open_amount, t.open_amount) = 0 THEN 'paid'
+             WHEN r.anchor = 'payment' AND (i.settled_at IS NULL OR r.occurrence <> i.settled_n) THEN 'reopened'
+             WHEN h.kind IS NOT NULL THEN h.kind
+             WHEN r.send_until <= v_now OR r.id = ANY (v_over) THEN NULL
+             WHEN w.channel IS NULL THEN coalesce(w.reason, 'no_usable_contact')
+           END AS reason,
+           i.ref, i.number, i.currency, i.issue_date, i.payment_url, i.payment_reference, i.token AS invoice_token,
+           i.document_key, i.document_name, i.document_type, i.document_size, i.attributes, i.creditor_id,
+           r.step, r.leg, r.occurrence, r.flow_version_id,
+           coalesce(n.amount, t.amount) AS amount, coalesce(n.open_amount, t.open_amount) AS open_amount,
+           coalesce(n.due_date, t.due_date) AS due_date, n.no, t.installments,
+           u.ref AS customer_ref, u.name AS customer_name, coalesce(u.locale, c.locale) AS locale,
+           coalesce(u.timezone, c.timezone) AS timezone
+      FROM unnest(p_ids, p_channels, p_contacts, p_providers, p_costs, p_alternatives, p_reasons)
+           AS w (id, channel, contact, provider, cost, alternatives, reason)
+      JOIN reminder r ON r.id = w.id JOIN invoice i ON i.id = r.invoice_id JOIN customer u ON u.id = i.customer_id
+      JOIN creditor c ON c.id = i.creditor_id
+      LEFT JOIN installment n ON n.id = r.installment_id
+      CROSS JOIN LATERAL (SELECT sum(x.amount) AS amount, sum(x.open_amount) AS open_amount, count(*)::int AS installments,
+                                 coalesce(min(x.due_date) FILTER (WHERE x.open_amount > 0), max(x.due_date)) AS due_date
+                            FROM installment x WHERE x.invoice_id = i.id) t
+      LEFT JOIN contact_point p ON p.id = w.contact
+      LEFT JOIN LATERAL active_hold(i.id, i.customer_id, v_now) h ON true
+     WHERE r.state = 'queued'
+     ORDER BY r.id FOR UPDATE OF r
+  ), tried AS (
+    INSERT INTO attempt (reminder_id, fence, invoice_id, channel, contact_point_id, provider, state, cost, alternatives, worker,
+                         started, at, lease)
+    SELECT j.id, j.fence, j.invoice_id, j.channel, j.contact, j.provider, 'started', coalesce(j.cost, 0), coalesce(j.alternatives, 0),
+           p_worker, clock_timestamp(), v_now, clock_timestamp() + p_lease
+      FROM judged j WHERE j.verdict = 'claimed'
+    ON CONFLICT DO NOTHING
+    RETURNING reminder_id
+  ), final AS (
+    SELECT j.*, CASE WHEN j.verdict = 'claimed' AND NOT EXISTS (SELECT FROM tried t WHERE t.reminder_id = j.id) THEN 'giveback'
+                     ELSE j.verdict END AS outcome
+      FROM judged j
+  ), moved AS (
+    UPDATE reminder r
+       SET state = CASE f.outcome WHEN 'claimed' THEN 'sending' WHEN 'cancelled' THEN 'cancelled' WHEN 'skipped' THEN 'skipped'
+                                  WHEN 'failed' THEN 'failed' ELSE 'pending' END,
+           reason = CASE WHEN f.outcome IN ('cancelled', 'skipped', 'failed') THEN f.reason END,
+           fence = CASE WHEN f.outcome = 'claimed' THEN f.fence ELSE r.fence END,
+           lease = CASE WHEN f.outcome = 'claimed' THEN clock_timestamp() + p_lease END,
+           queued_at = NULL,
+           due_at = CASE f.outcome WHEN 'moved' THEN f.held_until WHEN 'capped' THEN v_now + interval '1 hour'
+                                   WHEN 'giveback' THEN v_now + interval '1 second' ELSE r.due_at END,
+           send_until = CASE f.outcome WHEN 'moved' THEN NULL ELSE r.send_until END
+      FROM final f WHERE r.id = f.id
+    RETURNING r.id
+  ), log AS (
+    INSERT INTO event (at, invoice_id, reminder_id, kind, data)
+    SELECT v_now, f.invoice_id, f.id, 'reminder.' || f.outcome, jsonb_build_object('step', f.step, 'reason', f.reason)
+      FROM final f WHERE f.outcome IN ('cancelled', 'skipped', 'failed', 'capped')
+  )
+  SELECT f.id, f.outcome, f.fence, f.channel, f.contact, f.address, f.contact_token, f.invoice_id, f.ref, f.number, f.currency,
+         f.issue_date, f.payment_url, f.payment_reference, f.invoice_token, f.document_key, f.document_name, f.document_type,
+         f.document_size, f.attributes, f.step, f.leg, f.occurrence, f.flow_version_id, f.amount, f.open_amount, f.due_date,
+         coalesce(f.no, 1), f.installments, f.customer_ref, f.customer_name, f.locale, f.timezone, f.creditor_id,
+         (SELECT a.channel FROM attempt a WHERE a.reminder_id = f.id
+             AND a.state IN ('rejected', 'undelivered', 'expired') ORDER BY a.fence DESC LIMIT 1), v_now
+    FROM final f;
+
+  PERFORM follow(p_ids, v_now);
+END
+$$;
+
+-- Rows that the caller could not take in time: pending again, due a little later. Only from queued.
+CREATE OR REPLACE FUNCTION give_back(p_ids bigint[], p_due timestamptz[]) RETURNS void LANGUAGE sql AS
+$$
+  UPDATE reminder r SET state = 'pending', queued_at = NULL, due_at = b.due
+    FROM (SELECT t.id, t.due FROM unnest(p_ids, p_due) AS t (id, due) ORDER BY t.id) b
+   WHERE r.id = b.id AND r.state = 'queued'
+$$;
+
+-- === RECORD and RECEIPT ==========================================================================================================
+
+-- What became of attempts: p_outcomes 'accepted' | 'unknown' | 'rejected' | 'notsent' | 'missed' | 'broken' (could not be made: not
+-- sent, and failed after p_broken_limit of them). Always writes its attempt; the reminder only if this attempt is its current one
+-- and nothing later is known. Answers the invoices whose cancelled reminder turns out not to have gone: see request_replan.
+CREATE OR REPLACE FUNCTION record(
+  p_now timestamptz, p_ids bigint[], p_fences integer[], p_outcomes text[], p_refs text[], p_details text[], p_retry interval[],
+  p_suppress text[], p_receipt_within interval[], p_missed_limit integer, p_broken_limit integer)
+RETURNS bigint[] LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_late bigint[];
+BEGIN
+  PERFORM FROM reminder r WHERE r.id = ANY (p_ids) ORDER BY r.id FOR UPDATE;
+
+  WITH said AS MATERIALIZED (
+    SELECT s.*, a.channel, a.contact_point_id, a.alternatives, a.invoice_id,
+           CASE WHEN s.outcome = 'missed' AND p_missed_limit <= 1 + (
+                  SELECT count(*) FROM attempt m WHERE m.reminder_id = s.id AND m.channel = a.channel
+                     AND m.contact_point_id = a.contact_point_id AND m.state = 'missed')
+                THEN 'undelivered' WHEN s.outcome = 'broken' THEN 'notsent' ELSE s.outcome END AS becomes
+      FROM unnest(p_ids, p_fences, p_outcomes, p_refs, p_details, p_retry, p_suppress, p_receipt_within)
+           AS s (id, fence, outcome, ref, detail, retry, suppress, within)
+      JOIN attempt a ON a.reminder_id = s.id AND a.fence = s.fence
+  ), written AS (
+    UPDATE attempt a
+       SET state = CASE WHEN a.state IN ('started', 'unknown') THEN s.becomes ELSE a.state END,
+           provider_ref = coalesce(s.ref, a.provider_ref), detail = coalesce(s.detail, a.detail),
+           receipt_due = CASE WHEN a.state IN ('started', 'unknown') AND s.becomes = 'accepted' THEN v_now + s.within END,
+           cost = CASE WHEN s.becomes IN ('rejected', 'notsent') THEN 0 ELSE a.cost END
+      FROM said s WHERE a.reminder_id = s.id AND a.fence = s.fence
+  ), barred AS (
+    INSERT INTO suppression (contact_point_id, channel, reason, detail, created_at)
+    SELECT DISTINCT ON (s.contact_point_id, s.channel) s.contact_point_id, s.channel, s.suppress, s.detail, v_now
+      FROM said s WHERE s.suppress IS NOT NULL
+    ON CONFLICT DO NOTHING
+  ), moved AS (
+    UPDATE reminder r
+       SET state = CASE
+             WHEN s.becomes = 'accepted' THEN 'accepted'
+             WHEN s.becomes = 'unknown' THEN 'uncertain'
+             WHEN s.becomes IN ('rejected', 'undelivered') AND s.alternatives = 0 THEN 'failed'
+             WHEN s.outcome = 'broken' AND r.tries + 1 >= p_broken_limit THEN 'failed'
+             ELSE 'pending' END,
+           reason = CASE
+             WHEN s.becomes = 'unknown' THEN 'no_answer'
+             WHEN s.becomes IN ('rejected', 'undelivered') AND s.alternatives = 0 THEN 'no_channel_left'
+             WHEN s.outcome = 'broken' AND r.tries + 1 >= p_broken_limit THEN 'cannot_be_made' END,
+           due_at = CASE WHEN s.becomes IN ('accepted', 'unknown') THEN r.due_at ELSE v_now + coalesce(s.retry, interval '0') END,
+           lease = NULL, tries = r.tries + (s.becomes IN ('notsent', 'missed'))::int
+      FROM said s WHERE r.id = s.id AND r.fence = s.fence AND r.state IN ('sending', 'uncertain')
+  ), log AS (
+    INSERT INTO event (at, invoice_id, reminder_id, kind, data)
+    SELECT v_now, s.invoice_id, s.id, 'attempt.' || s.becomes,
+           jsonb_strip_nulls(jsonb_build_object('channel', s.channel, 'fence', s.fence, 'detail', s.detail, 'suppressed', s.suppress))
+      FROM said s
+  )
+  SELECT array_agg(DISTINCT s.invoice_id) INTO v_late
+    FROM said s JOIN reminder r ON r.id = s.id
+   WHERE s.becomes IN ('rejected', 'notsent', 'missed', 'undelivered') AND r.state = 'cancelled';
+
+  PERFORM follow(p_ids, v_now);
+  RETURN coalesce(v_late, '{}');
+END
+$$;
+
+-- A provider's later word: p_kinds 'delivered' | 'undelivered' | 'missed'. Ranked, never backwards, doubled and unordered welcome.
+-- `delivered` counts from any attempt; a failure moves the reminder only if its attempt is the current one. Answers as record().
+CREATE OR REPLACE FUNCTION receive(
+  p_now timestamptz, p_ids bigint[], p_fences integer[], p_kinds text[], p_details text[], p_suppress text[], p_retry interval)
+RETURNS bigint[] LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_late bigint[];
+BEGIN
+  PERFORM FROM reminder r WHERE r.id = ANY (p_ids) ORDER BY r.id FOR UPDATE;
+
+  WITH said AS MATERIALIZED (
+    SELECT DISTINCT ON (s.id, s.fence) s.*, a.channel, a.contact_point_id, a.alternatives, a.invoice_id, a.state AS was
+      FROM unnest(p_ids, p_fences, p_kinds, p_details, p_suppress) AS s (id, fence, kind, detail, suppress)
+      JOIN attempt a ON a.reminder_id = s.id AND a.fence = s.fence
+     ORDER BY s.id, s.fence, (s.kind = 'delivered') DESC
+  ), kept AS (
+    INSERT INTO receipt (reminder_id, fence, kind, detail) SELECT s.id, s.fence, s.kind, coalesce(s.detail, '') FROM said s
+    ON CONFLICT DO NOTHING
+  ), news AS (
+    SELECT s.* FROM said s
+     WHERE CASE s.kind WHEN 'delivered' THEN s.was IN ('started', 'accepted', 'unknown', 'expired', 'undelivered', 'resent')
+                       ELSE s.was IN ('started', 'accepted', 'unknown', 'expired', 'resent') END
+  ), written AS (
+    UPDATE attempt a SET state = n.kind, detail = coalesce(n.detail, a.detail), receipt_due = NULL
+      FROM news n WHERE a.reminder_id = n.id AND a.fence = n.fence AND a.state <> 'resent'
+  ), barred AS (
+    INSERT INTO suppression (contact_point_id, channel, reason, detail, created_at)
+    SELECT DISTINCT ON (s.contact_point_id, s.channel) s.contact_point_id, s.channel, s.suppress, s.detail, v_now
+      FROM said s WHERE s.suppress IS NOT NULL
+    ON CONFLICT DO NOTHING
+  ), moved AS (
+    UPDATE reminder r
+       SET state = CASE WHEN n.kind = 'delivered' THEN 'delivered'
+                        WHEN n.kind = 'undelivered' AND n.alternatives = 0 THEN 'failed' ELSE 'pending' END,
+           reason = CASE WHEN n.kind = 'delivered' THEN 'receipt'
+                         WHEN n.kind = 'undelivered' AND n.alternatives = 0 THEN 'no_channel_left' END,
+           due_at = CASE n.kind WHEN 'delivered' THEN r.due_at WHEN 'missed' THEN v_now + p_retry ELSE v_now END,
+           lease = NULL, queued_at = NULL
+      FROM news n
+     WHERE r.id = n.id
+       AND CASE WHEN n.kind = 'delivered' THEN r.state NOT IN ('cancelled', 'skipped', 'delivered')
+                ELSE r.fence = n.fence AND r.state IN ('sending', 'uncertain', 'accepted') END
+  ), log AS (
+    INSERT INTO event (at, invoice_id, reminder_id, kind, data)
+    SELECT v_now, n.invoice_id, n.id, 'attempt.' || n.kind,
+           jsonb_strip_nulls(jsonb_build_object('channel', n.channel, 'fence', n.fence, 'detail', n.detail, 'suppressed', n.suppress))
+      FROM news n
+  )
+  SELECT array_agg(DISTINCT n.invoice_id) INTO v_late
+    FROM news n JOIN reminder r ON r.id = n.id
+   WHERE n.kind <> 'delivered' AND r.state = 'cancelled';
+
+  PERFORM follow(p_ids, v_now);
+  RETURN coalesce(v_late, '{}');
+END
+$$;
+
+-- In a transaction of its own, after record() or receive(): a failure learnt for a cancelled reminder of an invoice that is open
+-- again must be planned again.
+CREATE OR REPLACE FUNCTION request_replan(p_invoices bigint[], p_now timestamptz) RETURNS void LANGUAGE plpgsql AS
+$$
+BEGIN
+  PERFORM FROM invoice i WHERE i.id = ANY (p_invoices) ORDER BY i.id FOR NO KEY UPDATE;
+  UPDATE invoice i SET replan_at = coalesce(i.replan_at, p_now, business_now())
+   WHERE i.id = ANY (p_invoices) AND i.closed_as IS NULL AND i.settled_at IS NULL;
+END
+$$;
+
+-- === SETTLE and PAYMENT ==========================================================================================================
+
+-- The hand-off barrier: how long (seconds) until every attempt of these invoices that has started is past its hand-off window.
+CREATE OR REPLACE FUNCTION barrier(p_invoices bigint[], p_window interval) RETURNS double precision LANGUAGE sql AS
+$$
+  SELECT greatest(0, coalesce(extract(epoch FROM max(a.started) + p_window - clock_timestamp()), 0))::double precision
+    FROM attempt a WHERE a.state = 'started' AND a.invoice_id = ANY (p_invoices)
+$$;
+
+-- After any change to what is owed, under the invoices' locks: what is settled stops, what waited for the settlement goes, what is
+-- open again is planned anew. The thank-you's occurrence is the settlement's number, so it goes once for each.
+CREATE OR REPLACE FUNCTION settle(p_invoices bigint[], p_now timestamptz) RETURNS void LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+BEGIN
+  WITH owed AS (
+    SELECT n.invoice_id, sum(n.open_amount) AS open_amount FROM installment n WHERE n.invoice_id = ANY (p_invoices) GROUP BY 1
+  ), changed AS (
+    UPDATE invoice i
+       SET settled_n = i.settled_n + (o.open_amount = 0)::int,
+           settled_at = CASE WHEN o.open_amount = 0 THEN v_now END,
+           replan_at = CASE WHEN o.open_amount = 0 THEN i.replan_at ELSE coalesce(i.replan_at, v_now) END
+      FROM owed o WHERE i.id = o.invoice_id AND (o.open_amount = 0) <> (i.settled_at IS NOT NULL) AND i.closed_as IS NULL
+    RETURNING i.id, i.settled_at
+  ), promises AS (
+    UPDATE hold h SET released_at = v_now FROM changed c
+     WHERE h.invoice_id = c.id AND c.settled_at IS NOT NULL AND h.kind = 'promise' AND h.released_at IS NULL
+  )
+  INSERT INTO event (at, invoice_id, kind, data)
+  SELECT v_now, c.id, CASE WHEN c.settled_at IS NULL THEN 'invoice.reopened' ELSE 'invoice.paid' END, '{}' FROM changed c;
+
+  WITH facts AS (
+    SELECT r.id, i.settled_at IS NOT NULL AS paid, i.settled_n,
+           coalesce(n.open_amount = 0, i.settled_at IS NOT NULL) AS settled,
+           EXISTS (SELECT FROM installment x WHERE x.invoice_id = i.id AND x.allocated > 0) AS by_money
+      FROM reminder r JOIN invoice i ON i.id = r.invoice_id LEFT JOIN installment n ON n.id = r.installment_id
+     WHERE r.invoice_id = ANY (p_invoices) AND r.state IN ('waiting', 'pending', 'queued') AND i.closed_as IS NULL
+     ORDER BY r.id FOR UPDATE OF r
+  ), verdict AS (
+    SELECT f.id, CASE
+             WHEN r.requires_open AND f.settled THEN 'cancelled'
+             WHEN r.anchor = 'payment' AND f.paid AND r.state = 'waiting' AND r.occurrence = f.settled_n
+               THEN CASE WHEN f.by_money THEN 'pending' ELSE 'cancelled' END
+             WHEN r.anchor = 'payment' AND NOT f.paid AND r.state <> 'waiting' THEN 'cancelled'
+           END AS state
+      FROM facts f JOIN reminder r ON r.id = f.id
+  ), moved AS (
+    UPDATE reminder r
+       SET state = v.state,
+           reason = CASE WHEN v.state = 'cancelled' THEN
+                      CASE WHEN r.requires_open THEN 'paid' WHEN r.state = 'waiting' THEN 'settled_by_credit' ELSE 'reopened' END END,
+           due_at = CASE WHEN v.state = 'pending' THEN v_now ELSE r.due_at END,
+           queued_at = NULL
+      FROM verdict v WHERE r.id = v.id AND v.state IS NOT NULL
+    RETURNING r.id, r.invoice_id, r.step, r.state, r.reason
+  )
+  INSERT INTO event (at, invoice_id, reminder_id, kind, data)
+  SELECT v_now, m.invoice_id, m.id, 'reminder.cancelled', jsonb_build_object('step', m.step, 'reason', m.reason)
+    FROM moved m WHERE m.state = 'cancelled';
+END
+$$;
+
+-- Gives a payment's money to what it pays: less than before is taken back from the youngest due date, more fills the oldest first.
+-- The caller holds the locks of the payment and of every invoice that it touches.
+CREATE OR REPLACE FUNCTION apply_payment(p_payment bigint, p_now timestamptz) RETURNS bigint[] LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_payment payment;
+  v_invoice invoice;
+  v_reason text;
+  v_rest numeric;
+  v_part numeric;
+  v_row record;
+  v_touched bigint[] := '{}';
+BEGIN
+  SELECT * INTO v_payment FROM payment WHERE id = p_payment;
+  SELECT * INTO v_invoice FROM invoice WHERE id = v_payment.invoice_id;
+  SELECT v_payment.amount - coalesce(sum(a.amount), 0) INTO v_rest FROM allocation a WHERE a.payment_id = p_payment;
+
+  IF v_rest < 0 THEN
+    FOR v_row IN SELECT a.installment_id, a.amount, n.invoice_id FROM allocation a JOIN installment n ON n.id = a.installment_id
+                  WHERE a.payment_id = p_payment ORDER BY n.due_date DESC, n.no DESC LOOP
+      EXIT WHEN v_rest >= 0;
+      v_part := least(v_row.amount, -v_rest);
+      UPDATE installment SET allocated = allocated - v_part WHERE id = v_row.installment_id;
+      IF v_part = v_row.amount THEN
+        DELETE FROM allocation WHERE payment_id = p_payment AND installment_id = v_row.installment_id;
+      ELSE
+        UPDATE allocation SET amount = amount - v_part WHERE payment_id = p_payment AND installment_id = v_row.installment_id;
+      END IF;
+      v_rest := v_rest + v_part;
+      v_touched := v_touched || v_row.invoice_id;
+    END LOOP;
+  END IF;
+
+  v_reason := CASE WHEN v_invoice.id IS NULL THEN 'unknown_invoice'
+                   WHEN v_payment.currency <> v_invoice.currency THEN 'other_currency'
+                   WHEN v_invoice.closed_as IS NOT NULL THEN 'invoice_' || v_invoice.closed_as END;
+  IF v_rest > 0 AND v_reason IS NULL THEN
+    FOR v_row IN SELECT n.id, n.open_amount FROM installment n
+                  WHERE n.invoice_id = v_invoice.id AND n.open_amount > 0
+                    AND (v_payment.installment_no IS NULL OR n.no = v_payment.installment_no)
+                  ORDER BY n.due_date, n.no LOOP
+      EXIT WHEN v_rest <= 0;
+      v_part := least(v_rest, v_row.open_amount);
+      UPDATE installment SET allocated = allocated + v_part WHERE id = v_row.id;
+      INSERT INTO allocation (payment_id, installment_id, amount) VALUES (p_payment, v_row.id, v_part)
+      ON CONFLICT (payment_id, installment_id) DO UPDATE SET amount = allocation.amount + v_part;
+      v_rest := v_rest - v_part;
+      v_touched := v_touched || v_invoice.id;
+    END LOOP;
+    v_reason := CASE WHEN v_rest > 0 THEN 'overpaid' END;
+  END IF;
+
+  UPDATE payment SET allocated = amount - v_rest, unmatched_reason = CASE WHEN v_rest > 0 THEN v_reason END WHERE id = p_payment;
+  RETURN v_touched;
+END
+$$;
+
+-- The invoice a payment speaks of: by the ERP's id, else by the payment reference, if that names just one.
+CREATE OR REPLACE FUNCTION invoice_of(p_ref text, p_reference text) RETURNS bigint LANGUAGE sql STABLE AS
+$$
+  SELECT coalesce((SELECT i.id FROM invoice i WHERE i.ref = p_ref),
+                  (SELECT min(i.id) FROM invoice i WHERE p_ref IS NULL AND i.payment_reference = p_reference HAVING count(*) = 1))
+$$;
+
+-- What a source says about a payment: stored, folded, allocated and settled in one transaction. `fresh` false: heard before.
+-- `wait` is the hand-off barrier in seconds that the caller sits out before it acknowledges, a repeated event too.
+-- Raises 40001 when another event of the same payment got in between: call again.
+CREATE OR REPLACE FUNCTION record_payment(
+  p_source bigint, p_payment_ref text, p_kind text, p_event_ref text, p_amount numeric, p_currency text, p_invoice_ref text,
+  p_installment_no integer, p_reference text, p_paid_at timestamptz, p_payer jsonb, p_body bytea, p_window interval, p_now timestamptz)
+RETURNS TABLE (fresh boolean, payment_id bigint, invoice_id bigint, unmatched_reason text, unallocated numeric, wait double precision)
+LANGUAGE plpgsql AS
+$$
+#variable_conflict use_column
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_target bigint := invoice_of(p_invoice_ref, p_reference);
+  v_locked bigint[];
+  v_payment payment;
+  v_fresh boolean;
+BEGIN
+  SELECT coalesce(array_agg(l.id), '{}') INTO v_locked FROM (
+    SELECT i.id FROM invoice i
+     WHERE i.id = v_target OR i.id IN (
+       SELECT y.invoice_id FROM payment y WHERE y.source_id = p_source AND y.payment_ref = p_payment_ref
+       UNION SELECT n.invoice_id FROM payment y JOIN allocation a ON a.payment_id = y.id JOIN installment n ON n.id = a.installment_id
+              WHERE y.source_id = p_source AND y.payment_ref = p_payment_ref)
+     ORDER BY i.id FOR NO KEY UPDATE) l;
+
+  INSERT INTO payment (source_id, payment_ref, amount) VALUES (p_source, p_payment_ref, 0)
+  ON CONFLICT (source_id, payment_ref) DO UPDATE SET payment_ref = excluded.payment_ref
+  RETURNING * INTO v_payment;
+  IF EXISTS (SELECT FROM allocation a JOIN installment n ON n.id = a.installment_id
+              WHERE a.payment_id = v_payment.id AND n.invoice_id <> ALL (v_locked)) OR v_payment.invoice_id <> ALL (v_locked) THEN
+    RAISE EXCEPTION 'payment % moved meanwhile', p_payment_ref USING ERRCODE = '40001';
+  END IF;
+
+  INSERT INTO payment_event (source_id, payment_ref, kind, event_ref, amount, currency, invoice_ref, installment_no, reference, paid_at,
+                             payer, body)
+  VALUES (p_source, p_payment_ref, p_kind, p_event_ref, p_amount, p_currency, p_invoice_ref, p_installment_no, p_reference, p_paid_at,
+          p_payer, p_body)
+  ON CONFLICT DO NOTHING;
+  v_fresh := FOUND;
+
+  IF v_fresh THEN
+    WITH fold AS (
+      SELECT coalesce(max(e.amount) FILTER (WHERE e.kind = 'confirmed'), 0) AS confirmed,
+             bool_or(e.kind = 'reversed' AND e.amount IS NULL) AS wholly,
+             coalesce(sum(e.amount) FILTER (WHERE e.kind = 'reversed'), 0) AS reversed,
+             max(e.currency) FILTER (WHERE e.kind = 'confirmed') AS currency, max(e.invoice_ref) AS invoice_ref,
+             max(e.installment_no) AS installment_no, max(e.reference) AS reference, max(e.paid_at) AS paid_at
+        FROM payment_event e WHERE e.source_id = p_source AND e.payment_ref = p_payment_ref
+    )
+    UPDATE payment y
+       SET amount = CASE WHEN f.wholly THEN 0 ELSE greatest(0, f.confirmed - f.reversed) END,
+           allocated = least(y.allocated, CASE WHEN f.wholly THEN 0 ELSE greatest(0, f.confirmed - f.reversed) END),
+           currency = f.currency, invoice_ref = f.invoice_ref, installment_no = f.installment_no, reference = f.reference,
+           paid_at = f.paid_at, payer = coalesce(p_payer, y.payer), invoice_id = coalesce(y.invoice_id, v_target)
+      FROM fold f WHERE y.id = v_payment.id
+    RETURNING y.* INTO v_payment;
+    PERFORM apply_payment(v_payment.id, v_now);
+    INSERT INTO event (at, invoice_id, kind, data)
+    SELECT v_now, l, 'payment.' || p_kind,
+           jsonb_strip_nulls(jsonb_build_object('payment_id', p_payment_ref, 'amount', p_amount::text, 'currency', p_currency))
+      FROM unnest(v_locked) l;
+    PERFORM settle(v_locked, v_now);
+  END IF;
+
+  RETURN QUERY SELECT v_fresh, y.id, y.invoice_id, y.unmatched_reason, y.amount - y.allocated, barrier(v_locked, p_window)
+                 FROM payment y WHERE y.id = v_payment.id;
+END
+$$;
+
+-- Payments that came before their invoice, or at the same time: called by both sides after their commit (one of the two sees the
+-- other), and by the reconciler for what a crash left between. Answers the invoices that it settled something of.
+CREATE OR REPLACE FUNCTION match_waiting(p_invoices bigint[], p_now timestamptz) RETURNS bigint[]
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_row record;
+  v_touched bigint[] := '{}';
+BEGIN
+  IF NOT EXISTS (SELECT FROM invoice i JOIN payment y ON y.invoice_ref = i.ref
+                  WHERE i.id = ANY (p_invoices) AND y.invoice_id IS NULL)
+     AND NOT EXISTS (SELECT FROM invoice i JOIN payment y ON y.reference = i.payment_reference
+                      WHERE i.id = ANY (p_invoices) AND y.invoice_id IS NULL AND y.invoice_ref IS NULL) THEN
+    RETURN v_touched;
+  END IF;
+  PERFORM FROM invoice i WHERE i.id = ANY (p_invoices) ORDER BY i.id FOR NO KEY UPDATE;
+  FOR v_row IN
+    SELECT y.id, invoice_of(y.invoice_ref, y.reference) AS target FROM payment y
+     WHERE y.invoice_id IS NULL AND (y.invoice_ref IN (SELECT ref FROM invoice WHERE id = ANY (p_invoices))
+        OR (y.invoice_ref IS NULL AND y.reference IN (SELECT payment_reference FROM invoice WHERE id = ANY (p_invoices))))
+     ORDER BY y.id FOR UPDATE OF y LOOP
+    CONTINUE WHEN v_row.target IS NULL OR v_row.target <> ALL (p_invoices);
+    UPDATE payment SET invoice_id = v_row.target WHERE id = v_row.id AND invoice_id IS NULL;
+    v_touched := v_touched || v_row.target || apply_payment(v_row.id, v_now);
+    INSERT INTO event (at, invoice_id, kind, data)
+    SELECT v_now, v_row.target, 'payment.matched', jsonb_build_object('payment_id', y.payment_ref, 'amount', y.amount::text)
+      FROM payment y WHERE y.id = v_row.id;
+  END LOOP;
+  PERFORM settle(v_touched, v_now);
+  RETURN v_touched;
+END
+$$;
+
+-- What the reconciler asks: invoices for which a payment waits although both are there.
+CREATE OR REPLACE FUNCTION missed_matches(p_limit integer) RETURNS bigint[] LANGUAGE sql STABLE AS
+$$
+  SELECT coalesce(array_agg(DISTINCT m.invoice_id), '{}') FROM (
+    SELECT invoice_of(y.invoice_ref, y.reference) AS invoice_id FROM payment y
+     WHERE y.invoice_id IS NULL AND y.amount > 0 ORDER BY y.id DESC LIMIT p_limit) m
+   WHERE m.invoice_id IS NOT NULL
+$$;
+
+-- === people ======================================================================================================================
+
+-- Void or uncollectible: everything that has not gone is cancelled, what waits too.
+CREATE OR REPLACE FUNCTION close_invoice(p_invoice bigint, p_as text, p_window interval, p_now timestamptz)
+RETURNS double precision LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+BEGIN
+  PERFORM FROM invoice i WHERE i.id = p_invoice FOR NO KEY UPDATE;
+  UPDATE invoice SET closed_as = p_as, closed_at = v_now, replan_at = NULL WHERE id = p_invoice AND closed_as IS NULL;
+  IF FOUND THEN
+    UPDATE reminder r SET state = 'cancelled', reason = p_as, queued_at = NULL
+     WHERE r.invoice_id = p_invoice AND r.state IN ('waiting', 'pending', 'queued');
+    INSERT INTO event (at, invoice_id, kind, data) VALUES (v_now, p_invoice, 'invoice.' || p_as, '{}');
+  END IF;
+  RETURN barrier(ARRAY[p_invoice], p_window);
+END
+$$;
+
+-- A dated stop. Idempotent: the same kind on the same scope is moved, not doubled. Answers the hold's id and the barrier (a hold on
+-- a customer or on everything locks no invoice: the whole window).
+CREATE OR REPLACE FUNCTION place_hold(
+  p_kind text, p_invoice bigint, p_customer bigint, p_reason text, p_amount numeric, p_until timestamptz, p_window interval,
+  p_now timestamptz, OUT hold_id bigint, OUT wait double precision) LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+BEGIN
+  PERFORM FROM invoice i WHERE i.id = p_invoice FOR NO KEY UPDATE;
+  UPDATE hold h SET reason = p_reason, until = p_until, amount = p_amount
+   WHERE h.kind = p_kind AND h.invoice_id IS NOT DISTINCT FROM p_invoice AND h.customer_id IS NOT DISTINCT FROM p_customer
+     AND h.released_at IS NULL AND h.until > v_now RETURNING h.id INTO hold_id;
+  IF hold_id IS NULL THEN
+    INSERT INTO hold (kind, invoice_id, customer_id, reason, amount, starts_at, until)
+    VALUES (p_kind, p_invoice, p_customer, p_reason, p_amount, v_now, p_until) RETURNING id INTO hold_id;
+  END IF;
+  INSERT INTO event (at, invoice_id, customer_id, kind, data)
+  VALUES (v_now, p_invoice, p_customer, 'hold.placed', jsonb_build_object('hold', p_kind, 'reason', p_reason, 'until', p_until));
+  wait := CASE WHEN p_invoice IS NULL THEN extract(epoch FROM p_window) ELSE barrier(ARRAY[p_invoice], p_window) END;
+END
+$$;
+
+-- Ends holds before their time; what had moved to a hold's end comes back now.
+CREATE OR REPLACE FUNCTION release_holds(p_holds bigint[], p_now timestamptz) RETURNS integer LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_count integer;
+BEGIN
+  WITH ended AS (
+    UPDATE hold h SET released_at = v_now WHERE h.id = ANY (p_holds) AND h.released_at IS NULL RETURNING h.*
+  ), back AS (
+    UPDATE reminder r SET due_at = v_now FROM ended e, invoice i
+     WHERE i.id = r.invoice_id AND r.state = 'pending' AND NOT r.requires_open AND r.due_at = e.until
+       AND (e.invoice_id = i.id OR e.customer_id = i.customer_id OR (e.invoice_id IS NULL AND e.customer_id IS NULL))
+  ), log AS (
+    INSERT INTO event (at, invoice_id, customer_id, kind, data)
+    SELECT v_now, e.invoice_id, e.customer_id, 'hold.released', jsonb_build_object('hold', e.kind) FROM ended e
+  )
+  SELECT count(*) INTO v_count FROM ended;
+  RETURN v_count;
+END
+$$;
+
+-- === for the clock that steps (the sandbox) ======================================================================================
+
+-- The next instant after p_now at which something in the ledger would happen by itself.
+CREATE OR REPLACE FUNCTION next_instant(p_now timestamptz) RETURNS timestamptz LANGUAGE sql STABLE AS
+$$
+  SELECT min(t) FROM (
+    SELECT min(due_at) AS t FROM reminder WHERE state = 'pending' AND due_at > p_now
+    UNION ALL SELECT min(receipt_due) FROM attempt WHERE state = 'accepted' AND receipt_due > p_now
+    UNION ALL SELECT min(a.at + interval '24 hours') FROM reminder r JOIN attempt a ON a.reminder_id = r.id AND a.fence = r.fence
+               WHERE r.state = 'uncertain' AND a.at + interval '24 hours' > p_now
+    UNION ALL SELECT min(until) FROM hold WHERE released_at IS NULL AND until > p_now) i
+$$;
+
+-- How many things are under way or overdue: 0 when the ledger is at rest at p_now.
+CREATE OR REPLACE FUNCTION unrest(p_now timestamptz) RETURNS bigint LANGUAGE sql STABLE AS
+$$
+  SELECT (SELECT count(*) FROM reminder WHERE state = 'pending' AND due_at <= p_now)
+       + (SELECT count(*) FROM reminder WHERE state = 'queued') + (SELECT count(*) FROM reminder WHERE state = 'sending')
+       + (SELECT count(*) FROM invoice WHERE replan_at <= p_now)
+       + (SELECT count(*) FROM attempt WHERE state = 'accepted' AND receipt_due <= p_now)
+$$;

@@ -1,0 +1,130 @@
+"""SETTLE, PAYMENT and the stops that people make: what changes whether a reminder may go at all.
+
+True here: each call is one statement that has committed when it returns (unless the caller opened a transaction), and answers how
+long the hand-off barrier lasts. Only after `asyncio.sleep` of that may anybody be told that nothing more will go out.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentSaid:
+    """What a source said. `kind`: confirmed, pending or reversed; `amount` None in a reversal means all of it."""
+
+    source_id: int
+    payment_ref: str
+    kind: str
+    event_ref: str
+    amount: Decimal | None
+    currency: str | None
+    invoice_ref: str | None
+    installment_no: int | None
+    reference: str | None
+    paid_at: datetime | None
+    payer: dict[str, Any] | None
+    body: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRecorded:
+    """`fresh` False: heard before. `wait`: seconds of the hand-off barrier. `unallocated`: money that matched nothing, see reason."""
+
+    fresh: bool
+    payment_id: int
+    invoice_id: int | None
+    unmatched_reason: str | None
+    unallocated: Decimal
+    wait: float
+
+
+async def record_payment(
+    connection: asyncpg.Connection, said: PaymentSaid, *, window: timedelta, now: datetime | None = None
+) -> PaymentRecorded:
+    """One round trip. Raises asyncpg.SerializationError when another event of the payment got in between: Database.retrying."""
+    row = await connection.fetchrow(
+        "SELECT * FROM record_payment($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        said.source_id,
+        said.payment_ref,
+        said.kind,
+        said.event_ref,
+        said.amount,
+        said.currency,
+        said.invoice_ref,
+        said.installment_no,
+        said.reference,
+        said.paid_at,
+        said.payer,
+        said.body,
+        window,
+        now,
+    )
+    assert row is not None
+    return PaymentRecorded(*row)
+
+
+async def match_waiting(connection: asyncpg.Connection, invoices: Sequence[int], now: datetime | None = None) -> list[int]:
+    """After the commit of an invoice or of a payment: finds the other. Answers the invoices that got money."""
+    touched: list[int] = await connection.fetchval("SELECT match_waiting($1, $2)", invoices, now)
+    return touched
+
+
+async def settle(tx: asyncpg.Connection, invoices: Sequence[int], now: datetime | None = None) -> None:
+    """Needs the invoices' locks; after any change to amount, credited or allocated."""
+    await tx.execute("SELECT settle($1, $2)", invoices, now)
+
+
+async def barrier(connection: asyncpg.Connection, invoices: Sequence[int], window: timedelta) -> float:
+    """Seconds until no started attempt of these invoices can hand off any more."""
+    wait: float = await connection.fetchval("SELECT barrier($1, $2)", invoices, window)
+    return wait
+
+
+async def close_invoice(
+    connection: asyncpg.Connection, invoice_id: int, closed_as: str, *, window: timedelta, now: datetime | None = None
+) -> float:
+    """Void or uncollectible; again is a no-op. The barrier's seconds."""
+    wait: float = await connection.fetchval("SELECT close_invoice($1, $2, $3, $4)", invoice_id, closed_as, window, now)
+    return wait
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A dated stop on an invoice, a customer or (both None) everything. `kind`: hold, promise, dispute or backlog."""
+
+    kind: str
+    invoice_id: int | None
+    customer_id: int | None
+    reason: str
+    until: datetime
+    amount: Decimal | None = None
+
+
+async def place_hold(
+    connection: asyncpg.Connection, stop: Stop, *, window: timedelta, now: datetime | None = None
+) -> tuple[int, float]:
+    """(the hold's id, the barrier's seconds). The same kind on the same scope is moved, not doubled."""
+    row = await connection.fetchrow(
+        "SELECT * FROM place_hold($1, $2, $3, $4, $5, $6, $7, $8)",
+        stop.kind,
+        stop.invoice_id,
+        stop.customer_id,
+        stop.reason,
+        stop.amount,
+        stop.until,
+        window,
+        now,
+    )
+    assert row is not None
+    return row[0], row[1]
+
+
+async def release_holds(connection: asyncpg.Connection, holds: Sequence[int], now: datetime | None = None) -> int:
+    """How many ended; what had moved to their end is due now."""
+    count: int = await connection.fetchval("SELECT release_holds($1, $2)", holds, now)
+    return count

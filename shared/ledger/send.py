@@ -1,0 +1,177 @@
+"""CLAIM, RECORD and RECEIPT: the dispatcher's side of the ledger. Each call is one statement, and one transaction.
+
+True here: what a claim answers as `claimed` is this worker's alone, and is all that the message may say.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import asyncpg
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the look expects for a reminder. `channel` None: it found no way, and `reason` says why."""
+
+    reminder_id: int
+    channel: str | None
+    contact_point_id: int | None
+    provider: str | None
+    cost: Decimal | None
+    alternatives: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """At most so many contacts of a customer; None is no limit. The delivery and the thank-you do not count."""
+
+    per_day: int | None = None
+    per_week: int | None = None
+    gap: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """`verdict`: claimed, cancelled, skipped, failed, moved, late, capped or giveback. The rest is what the message says."""
+
+    reminder_id: int
+    verdict: str
+    fence: int
+    channel: str | None
+    contact_point_id: int | None
+    address: str | None
+    contact_token: str | None
+    invoice_id: int
+    invoice_ref: str
+    number: str
+    currency: str
+    issue_date: date
+    payment_url: str | None
+    payment_reference: str
+    invoice_token: str
+    document_key: str | None
+    document_name: str | None
+    document_type: str | None
+    document_size: int | None
+    attributes: dict[str, Any]
+    step: str
+    leg: str
+    occurrence: int
+    flow_version_id: int
+    amount: Decimal
+    open_amount: Decimal
+    due_date: date
+    installment_no: int
+    installments: int
+    customer_ref: str
+    customer_name: str
+    locale: str
+    timezone: str
+    creditor_id: int
+    fallback_from: str | None
+    business_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What became of an attempt. `outcome`: accepted, unknown, rejected, notsent, missed or broken."""
+
+    reminder_id: int
+    fence: int
+    outcome: str
+    provider_ref: str | None = None
+    detail: str | None = None
+    retry_in: timedelta | None = None
+    suppress: str | None = None
+    receipt_within: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """A provider's later word. `kind`: delivered, undelivered or missed."""
+
+    reminder_id: int
+    fence: int
+    kind: str
+    detail: str | None = None
+    suppress: str | None = None
+
+
+async def claim(
+    connection: asyncpg.Connection, wanted: Sequence[Wanted], *, worker: str, lease: timedelta, caps: Caps, now: datetime | None = None
+) -> list[Claim]:
+    """Take t0 = monotonic() before this call: the hand-off window runs from there."""
+    rows = await connection.fetch(
+        "SELECT * FROM claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        now,
+        [w.reminder_id for w in wanted],
+        [w.channel for w in wanted],
+        [w.contact_point_id for w in wanted],
+        [w.provider for w in wanted],
+        [w.cost for w in wanted],
+        [w.alternatives for w in wanted],
+        [w.reason for w in wanted],
+        worker,
+        lease,
+        caps.per_day,
+        caps.per_week,
+        caps.gap,
+    )
+    return [Claim(*row) for row in rows]
+
+
+async def give_back(connection: asyncpg.Connection, due: Sequence[tuple[int, datetime]]) -> None:
+    """Rows that were not taken in time: pending again, at the given business time."""
+    await connection.execute("SELECT give_back($1, $2)", [row for row, _ in due], [at for _, at in due])
+
+
+async def record(
+    connection: asyncpg.Connection,
+    outcomes: Sequence[Recorded],
+    *,
+    missed_limit: int,
+    broken_limit: int,
+    now: datetime | None = None,
+) -> list[int]:
+    """Invoices to hand to `request_replan` (usually none)."""
+    late: list[int] = await connection.fetchval(
+        "SELECT record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        now,
+        [o.reminder_id for o in outcomes],
+        [o.fence for o in outcomes],
+        [o.outcome for o in outcomes],
+        [o.provider_ref for o in outcomes],
+        [o.detail for o in outcomes],
+        [o.retry_in for o in outcomes],
+        [o.suppress for o in outcomes],
+        [o.receipt_within for o in outcomes],
+        missed_limit,
+        broken_limit,
+    )
+    return late
+
+
+async def receive(
+    connection: asyncpg.Connection, receipts: Sequence[Receipt], *, retry_missed: timedelta, now: datetime | None = None
+) -> list[int]:
+    """As `record`."""
+    late: list[int] = await connection.fetchval(
+        "SELECT receive($1, $2, $3, $4, $5, $6, $7)",
+        now,
+        [r.reminder_id for r in receipts],
+        [r.fence for r in receipts],
+        [r.kind for r in receipts],
+        [r.detail for r in receipts],
+        [r.suppress for r in receipts],
+        retry_missed,
+    )
+    return late
+
+
+async def request_replan(connection: asyncpg.Connection, invoices: Sequence[int], now: datetime | None = None) -> None:
+    """In a transaction of its own: it locks invoices, and record() held reminders."""
+    await connection.execute("SELECT request_replan($1, $2)", invoices, now)

@@ -1,0 +1,530 @@
+"""The data model on one page.
+
+True here: every state a row can be in is named, and what must never be (a due date without its time, two live attempts at one
+address, money that is not a number) is refused by the database itself, whoever writes. The tables are declared, never served: the
+API has schemas of its own. Who may write what stands in `db/grants.sql`; what moves a reminder stands in `ledger/ledger.sql`.
+
+Amounts are NUMERIC(19,4) beside their ISO 4217 currency. Times are aware UTC. `ref` is the caller's own id of a thing, `id` ours.
+"""
+
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    Computed,
+    Date,
+    DateTime,
+    ForeignKey,
+    Identity,
+    Index,
+    Integer,
+    Interval,
+    LargeBinary,
+    Numeric,
+    SmallInteger,
+    Text,
+    UniqueConstraint,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlmodel import Field, SQLModel
+
+from shared.states import AttemptState, ClosedAs, HoldKind, ReminderState, SuppressionReason
+
+NAMING = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "ck": "ck_%(table_name)s_%(constraint_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+SQLModel.metadata.naming_convention = NAMING  # type: ignore[assignment]
+
+# 122 random bits, 22 characters: what links carry. Made by the database so that an import of many rows needs no round trip for them.
+TOKEN = text("rtrim(translate(encode(uuid_send(gen_random_uuid()), 'base64'), '+/', '-_'), '=')")
+NOW = text("clock_timestamp()")
+BUSINESS_NOW = text("business_now()")
+MONEY = Numeric(19, 4)
+TIME = DateTime(timezone=True)
+
+
+def one_of(column: str, values: type[StrEnum]) -> CheckConstraint:
+    listed = ", ".join(f"'{value}'" for value in values)
+    return CheckConstraint(f"{column} IN ({listed})", name=column)
+
+
+def key() -> Column[int]:
+    return Column(BigInteger, Identity(always=True), primary_key=True)
+
+
+def link(target: str, *, null: bool = False, index: bool = False) -> Column[int]:
+    return Column(BigInteger, ForeignKey(target), nullable=null, index=index)
+
+
+def string(*, null: bool = False, unique: bool = False, default: str | None = None) -> Column[str]:
+    return Column(Text, nullable=null, unique=unique, server_default=default)
+
+
+def moment(*, null: bool = False, default: Any = None) -> Column[datetime]:
+    return Column(TIME, nullable=null, server_default=default)
+
+
+def whole(*, default: str | None = "0", null: bool = False) -> Column[int]:
+    return Column(Integer, nullable=null, server_default=default)
+
+
+def money(*, null: bool = False, default: str | None = None) -> Column[Decimal]:
+    return Column(MONEY, nullable=null, server_default=default)
+
+
+def flag(default: str) -> Column[bool]:
+    return Column(Boolean, nullable=False, server_default=text(default))
+
+
+def document(*, null: bool = False) -> Column[Any]:
+    return Column(JSONB, nullable=null, server_default=None if null else text("'{}'::jsonb"))
+
+
+def row_lock() -> Column[int]:
+    """Nobody writes it. UPDATE on it is what lets a role lock rows that it may not change."""
+    return Column(SmallInteger, nullable=False, server_default="0")
+
+
+# --- who and what (written by the scheduler) -----------------------------------------------------------------------------------
+
+
+class Creditor(SQLModel, table=True):
+    __tablename__ = "creditor"
+    id: int | None = Field(default=None, sa_column=key())
+    ref: str = Field(sa_column=string(unique=True))
+    name: str = Field(sa_column=string())
+    email_from: str | None = Field(default=None, sa_column=string(null=True))
+    reply_to: str | None = Field(default=None, sa_column=string(null=True))
+    sms_from: str | None = Field(default=None, sa_column=string(null=True))
+    voice_from: str | None = Field(default=None, sa_column=string(null=True))
+    iban: str | None = Field(default=None, sa_column=string(null=True))
+    bic: str | None = Field(default=None, sa_column=string(null=True))
+    logo_url: str | None = Field(default=None, sa_column=string(null=True))
+    locale: str = Field(sa_column=string(default="en"))
+    timezone: str = Field(sa_column=string(default="UTC"))
+    country: str | None = Field(default=None, sa_column=string(null=True))
+    created_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+
+
+class Customer(SQLModel, table=True):
+    __tablename__ = "customer"
+    id: int | None = Field(default=None, sa_column=key())
+    ref: str = Field(sa_column=string(unique=True))
+    name: str = Field(sa_column=string())
+    locale: str | None = Field(default=None, sa_column=string(null=True))
+    timezone: str | None = Field(default=None, sa_column=string(null=True))
+    country: str | None = Field(default=None, sa_column=string(null=True))
+    preferred_channel: str | None = Field(default=None, sa_column=string(null=True))
+    attributes: dict[str, Any] = Field(default_factory=dict, sa_column=document())
+    created_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+
+
+class ContactPoint(SQLModel, table=True):
+    """One address. Never deleted while attempts name it: `retired_at` takes it out of use. `token` is its opt-out link."""
+
+    __tablename__ = "contact_point"
+    __table_args__ = (
+        UniqueConstraint("customer_id", "kind", "address"),
+        CheckConstraint("kind IN ('email', 'phone', 'push', 'url')", name="kind"),
+    )
+    id: int | None = Field(default=None, sa_column=key())
+    customer_id: int = Field(sa_column=link("customer.id"))
+    kind: str = Field(sa_column=string())
+    address: str = Field(sa_column=string())
+    channels: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
+    priority: int = Field(default=0, sa_column=whole())
+    token: str | None = Field(default=None, sa_column=Column(Text, nullable=False, unique=True, server_default=TOKEN))
+    retired_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+
+
+class FlowVersion(SQLModel, table=True):
+    """An immutable version of a flow. A running invoice stays on its version."""
+
+    __tablename__ = "flow_version"
+    __table_args__ = (UniqueConstraint("name", "version"),)
+    id: int | None = Field(default=None, sa_column=key())
+    name: str = Field(sa_column=string())
+    version: int = Field(sa_column=whole(default=None))
+    spec: dict[str, Any] = Field(sa_column=document())
+    created_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+
+
+class Invoice(SQLModel, table=True):
+    """`settled_at` is set while nothing is owed; `settled_n` counts how often that came true. `token` is the pay page's link."""
+
+    __tablename__ = "invoice"
+    __table_args__ = (
+        one_of("closed_as", ClosedAs),
+        CheckConstraint("(closed_as IS NULL) = (closed_at IS NULL)", name="closed"),
+        Index("ix_invoice_replan", "replan_at", postgresql_where=text("replan_at IS NOT NULL")),
+        Index("ix_invoice_reference", "payment_reference"),
+    )
+    id: int | None = Field(default=None, sa_column=key())
+    ref: str = Field(sa_column=string(unique=True))
+    number: str = Field(sa_column=string())
+    creditor_id: int = Field(sa_column=link("creditor.id"))
+    customer_id: int = Field(sa_column=link("customer.id", index=True))
+    flow_version_id: int = Field(sa_column=link("flow_version.id"))
+    issue_date: date = Field(sa_column=Column(Date, nullable=False))
+    currency: str = Field(sa_column=string())
+    payment_url: str | None = Field(default=None, sa_column=string(null=True))
+    payment_reference: str = Field(sa_column=string())
+    document_key: str | None = Field(default=None, sa_column=string(null=True))
+    document_name: str | None = Field(default=None, sa_column=string(null=True))
+    document_type: str | None = Field(default=None, sa_column=string(null=True))
+    document_size: int | None = Field(default=None, sa_column=whole(default=None, null=True))
+    attributes: dict[str, Any] = Field(default_factory=dict, sa_column=document())
+    content_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    token: str | None = Field(default=None, sa_column=Column(Text, nullable=False, unique=True, server_default=TOKEN))
+    accepted_at: datetime | None = Field(default=None, sa_column=moment(default=BUSINESS_NOW))
+    generation: int = Field(default=0, sa_column=whole())
+    settled_n: int = Field(default=0, sa_column=whole())
+    settled_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+    replan_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+    closed_as: str | None = Field(default=None, sa_column=string(null=True))
+    closed_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+    row_lock: int = Field(default=0, sa_column=row_lock())
+
+
+class Installment(SQLModel, table=True):
+    """One due date's part of an invoice. Scheduler writes amount and credited, payments allocated; the database subtracts."""
+
+    __tablename__ = "installment"
+    __table_args__ = (
+        UniqueConstraint("invoice_id", "no"),
+        CheckConstraint("amount > 0 AND amount <> 'NaN'", name="amount"),
+        CheckConstraint("credited >= 0 AND credited <> 'NaN'", name="credited"),
+        CheckConstraint("allocated >= 0 AND allocated <> 'NaN'", name="allocated"),
+        CheckConstraint("credited + allocated <= amount", name="not_over"),
+    )
+    id: int | None = Field(default=None, sa_column=key())
+    invoice_id: int = Field(sa_column=link("invoice.id"))
+    no: int = Field(sa_column=whole(default="1"))
+    due_date: date = Field(sa_column=Column(Date, nullable=False))
+    amount: Decimal = Field(sa_column=money())
+    credited: Decimal = Field(default=Decimal(0), sa_column=money(default="0"))
+    allocated: Decimal = Field(default=Decimal(0), sa_column=money(default="0"))
+    open_amount: Decimal | None = Field(
+        default=None, sa_column=Column(MONEY, Computed("amount - credited - allocated", persisted=True), nullable=False)
+    )
+    checked_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+
+
+class Hold(SQLModel, table=True):
+    """A dated stop with a reason, on an invoice, a customer or (both NULL) everything. Ends by itself at `until`."""
+
+    __tablename__ = "hold"
+    __table_args__ = (
+        one_of("kind", HoldKind),
+        CheckConstraint("invoice_id IS NULL OR customer_id IS NULL", name="one_scope"),
+        CheckConstraint("until > starts_at", name="dated"),
+        Index("ix_hold_invoice", "invoice_id", postgresql_where=text("released_at IS NULL")),
+        Index("ix_hold_customer", "customer_id", postgresql_where=text("released_at IS NULL")),
+        Index(
+            "ix_hold_global",
+            "until",
+            postgresql_where=text("released_at IS NULL AND invoice_id IS NULL AND customer_id IS NULL"),
+        ),
+    )
+    id: int | None = Field(default=None, sa_column=key())
+    kind: str = Field(sa_column=string())
+    invoice_id: int | None = Field(default=None, sa_column=link("invoice.id", null=True))
+    customer_id: int | None = Field(default=None, sa_column=link("customer.id", null=True))
+    reason: str = Field(sa_column=string())
+    amount: Decimal | None = Field(default=None, sa_column=money(null=True))
+    starts_at: datetime | None = Field(default=None, sa_column=moment(default=BUSINESS_NOW))
+    until: datetime = Field(sa_column=moment())
+    released_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+
+
+# --- the ledger ----------------------------------------------------------------------------------------------------------------
+
+
+class Reminder(SQLModel, table=True):
+    """One step (and occurrence) planned for one installment: the unit of the ledger.
+
+    `repeats`: occurrence n + 1 is planned when this one leaves pending. `followed`: a `then` waits for it.
+    `due_at` NULL: its trigger has not happened. `send_until` NULL: triggered, its time not yet found by the calendar.
+    """
+
+    __tablename__ = "reminder"
+    __table_args__ = (
+        UniqueConstraint(
+            "invoice_id",
+            "installment_id",
+            "generation",
+            "step",
+            "occurrence",
+            "leg",
+            name="uq_reminder_plan",
+            postgresql_nulls_not_distinct=True,
+        ),
+        one_of("state", ReminderState),
+        CheckConstraint("anchor IN ('issue', 'due', 'payment', 'parent')", name="anchor"),
+        CheckConstraint("occurrence >= 1", name="occurrence"),
+        CheckConstraint("state IN ('waiting', 'cancelled', 'skipped') OR due_at IS NOT NULL", name="has_time"),
+        CheckConstraint("state <> 'waiting' OR due_at IS NULL", name="waits_for_its_trigger"),
+        CheckConstraint("state <> 'queued' OR (queued_at IS NOT NULL AND send_until IS NOT NULL)", name="queued"),
+        CheckConstraint("(state = 'sending') = (lease IS NOT NULL)", name="lease_while_sending"),
+        CheckConstraint(
+            "(reason IS NOT NULL) = (state IN ('delivered', 'failed', 'uncertain', 'cancelled', 'skipped'))",
+            name="reason",
+        ),
+        CheckConstraint("state NOT IN ('sending', 'accepted', 'delivered', 'uncertain') OR fence > 0", name="was_claimed"),
+        Index("ix_reminder_due", "due_at", "id", postgresql_where=text("state = 'pending'")),
+        Index("ix_reminder_queued", "queued_at", postgresql_where=text("state = 'queued'")),
+        Index("ix_reminder_lease", "lease", postgresql_where=text("state = 'sending'")),
+        Index("ix_reminder_uncertain", "id", postgresql_where=text("state = 'uncertain'")),
+    )
+    id: int | None = Field(default=None, sa_column=key())
+    invoice_id: int = Field(sa_column=link("invoice.id"))
+    installment_id: int | None = Field(default=None, sa_column=link("installment.id", null=True))
+    flow_version_id: int = Field(sa_column=link("flow_version.id"))
+    generation: int = Field(sa_column=whole(default=None))
+    step: str = Field(sa_column=string())
+    occurrence: int = Field(default=1, sa_column=whole(default="1"))
+    leg: str = Field(default="", sa_column=string(default=""))
+    anchor: str = Field(sa_column=string())
+    anchor_date: date | None = Field(default=None, sa_column=Column(Date, nullable=True))
+    requires_open: bool = Field(sa_column=flag("true"))
+    urgent: bool = Field(default=False, sa_column=flag("false"))
+    repeats: bool = Field(default=False, sa_column=flag("false"))
+    followed: bool = Field(default=False, sa_column=flag("false"))
+    state: str = Field(sa_column=string())
+    reason: str | None = Field(default=None, sa_column=string(null=True))
+    due_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+    send_until: datetime | None = Field(default=None, sa_column=moment(null=True))
+    queued_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+    fence: int = Field(default=0, sa_column=whole())
+    lease: datetime | None = Field(default=None, sa_column=moment(null=True))
+    tries: int = Field(default=0, sa_column=whole())
+
+
+class Attempt(SQLModel, table=True):
+    """One try of a reminder on one channel at one address. The partial unique index is the promise of no duplicate."""
+
+    __tablename__ = "attempt"
+    __table_args__ = (
+        one_of("state", AttemptState),
+        CheckConstraint("cost >= 0 AND cost <> 'NaN'", name="cost"),
+        Index(
+            "uq_attempt_live",
+            "reminder_id",
+            "channel",
+            "contact_point_id",
+            unique=True,
+            postgresql_where=text("state NOT IN ('rejected', 'notsent', 'missed', 'resent')"),
+        ),
+        Index("ix_attempt_started", "started", postgresql_where=text("state = 'started'")),
+        Index("ix_attempt_receipt_due", "receipt_due", postgresql_where=text("state = 'accepted' AND receipt_due IS NOT NULL")),
+        Index("ix_attempt_unknown", "started", postgresql_where=text("state = 'unknown'")),
+        Index("ix_attempt_provider_ref", "provider", "provider_ref", postgresql_where=text("provider_ref IS NOT NULL")),
+    )
+    reminder_id: int = Field(sa_column=Column(BigInteger, ForeignKey("reminder.id"), primary_key=True))
+    fence: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
+    invoice_id: int = Field(sa_column=Column(BigInteger, nullable=False, index=False))
+    channel: str = Field(sa_column=string())
+    contact_point_id: int = Field(sa_column=link("contact_point.id"))
+    provider: str = Field(sa_column=string())
+    provider_ref: str | None = Field(default=None, sa_column=string(null=True))
+    state: str = Field(sa_column=string())
+    detail: str | None = Field(default=None, sa_column=string(null=True))
+    cost: Decimal = Field(default=Decimal(0), sa_column=money(default="0"))
+    alternatives: int = Field(default=0, sa_column=whole())
+    worker: str = Field(default="", sa_column=string(default=""))
+    started: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+    at: datetime | None = Field(default=None, sa_column=moment(default=BUSINESS_NOW))
+    lease: datetime = Field(sa_column=moment())
+    receipt_due: datetime | None = Field(default=None, sa_column=moment(null=True))
+
+
+class Receipt(SQLModel, table=True):
+    """A provider's later word about an attempt, as it came; what it changed is in the attempt."""
+
+    __tablename__ = "receipt"
+    __table_args__ = (UniqueConstraint("reminder_id", "fence", "kind", "detail"),)
+    id: int | None = Field(default=None, sa_column=key())
+    reminder_id: int = Field(sa_column=Column(BigInteger, nullable=False))
+    fence: int = Field(sa_column=whole(default=None))
+    kind: str = Field(sa_column=string())
+    detail: str = Field(default="", sa_column=string(default=""))
+    received_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+
+
+class Suppression(SQLModel, table=True):
+    """(contact point, channel) that must not be used, and why."""
+
+    __tablename__ = "suppression"
+    __table_args__ = (one_of("reason", SuppressionReason), UniqueConstraint("contact_point_id", "channel"))
+    id: int | None = Field(default=None, sa_column=key())
+    contact_point_id: int = Field(sa_column=link("contact_point.id"))
+    channel: str = Field(sa_column=string())
+    reason: str = Field(sa_column=string())
+    detail: str | None = Field(default=None, sa_column=string(null=True))
+    created_at: datetime | None = Field(default=None, sa_column=moment(default=BUSINESS_NOW))
+
+
+class CustomerContact(SQLModel, table=True):
+    """How often a customer was written to: caps and minimum delays are counted here, under this row's lock."""
+
+    __tablename__ = "customer_contact"
+    customer_id: int = Field(sa_column=Column(BigInteger, ForeignKey("customer.id"), primary_key=True, autoincrement=False))
+    last_at: datetime = Field(sa_column=moment())
+    day: date = Field(sa_column=Column(Date, nullable=False))
+    day_n: int = Field(sa_column=whole())
+    week: date = Field(sa_column=Column(Date, nullable=False))
+    week_n: int = Field(sa_column=whole())
+
+
+class BounceMail(SQLModel, table=True):
+    """A mail to the bounce address that belongs to no attempt: kept and shown, never lost, never answered."""
+
+    __tablename__ = "bounce_mail"
+    id: int | None = Field(default=None, sa_column=key())
+    recipient: str = Field(sa_column=string())
+    detail: str = Field(sa_column=string())
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    received_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+
+
+# --- money (written by payments) -----------------------------------------------------------------------------------------------
+
+
+class Source(SQLModel, table=True):
+    """How a payment source speaks. `config` holds its secrets: readable by payments alone."""
+
+    __tablename__ = "source"
+    id: int | None = Field(default=None, sa_column=key())
+    ref: str = Field(sa_column=string(unique=True))
+    kind: str = Field(sa_column=string())
+    config: dict[str, Any] = Field(default_factory=dict, sa_column=document())
+    updated_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+
+
+class PaymentEvent(SQLModel, table=True):
+    """What a source said about a payment, once. A payment is the fold over its events, whatever their order."""
+
+    __tablename__ = "payment_event"
+    __table_args__ = (
+        UniqueConstraint("source_id", "payment_ref", "kind", "event_ref"),
+        CheckConstraint("kind IN ('confirmed', 'pending', 'reversed')", name="kind"),
+        CheckConstraint("amount IS NULL OR (amount > 0 AND amount <> 'NaN')", name="amount"),
+    )
+    id: int | None = Field(default=None, sa_column=key())
+    source_id: int = Field(sa_column=link("source.id"))
+    payment_ref: str = Field(sa_column=string())
+    kind: str = Field(sa_column=string())
+    event_ref: str = Field(sa_column=string())
+    amount: Decimal | None = Field(default=None, sa_column=money(null=True))
+    currency: str | None = Field(default=None, sa_column=string(null=True))
+    invoice_ref: str | None = Field(default=None, sa_column=string(null=True))
+    installment_no: int | None = Field(default=None, sa_column=whole(default=None, null=True))
+    reference: str | None = Field(default=None, sa_column=string(null=True))
+    paid_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+    payer: dict[str, Any] | None = Field(default=None, sa_column=document(null=True))
+    body: bytes | None = Field(default=None, sa_column=Column(LargeBinary, nullable=True))
+    received_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+
+
+class Payment(SQLModel, table=True):
+    """Money that came. `amount` is what counts of it now: confirmed less reversed, never below 0."""
+
+    __tablename__ = "payment"
+    __table_args__ = (
+        UniqueConstraint("source_id", "payment_ref"),
+        CheckConstraint("amount >= 0 AND amount <> 'NaN'", name="amount"),
+        CheckConstraint("allocated >= 0 AND allocated <= amount", name="allocated"),
+        Index("ix_payment_invoice_ref", "invoice_ref"),
+        Index("ix_payment_reference", "reference", postgresql_where=text("invoice_id IS NULL")),
+        Index("ix_payment_unmatched", "id", postgresql_where=text("allocated < amount")),
+        Index("ix_payment_invoice", "invoice_id"),
+    )
+    id: int | None = Field(default=None, sa_column=key())
+    source_id: int = Field(sa_column=link("source.id"))
+    payment_ref: str = Field(sa_column=string())
+    amount: Decimal = Field(sa_column=money())
+    allocated: Decimal = Field(default=Decimal(0), sa_column=money(default="0"))
+    currency: str | None = Field(default=None, sa_column=string(null=True))
+    invoice_id: int | None = Field(default=None, sa_column=link("invoice.id", null=True))
+    invoice_ref: str | None = Field(default=None, sa_column=string(null=True))
+    installment_no: int | None = Field(default=None, sa_column=whole(default=None, null=True))
+    reference: str | None = Field(default=None, sa_column=string(null=True))
+    unmatched_reason: str | None = Field(default=None, sa_column=string(null=True))
+    paid_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+    payer: dict[str, Any] | None = Field(default=None, sa_column=document(null=True))
+    created_at: datetime | None = Field(default=None, sa_column=moment(default=BUSINESS_NOW))
+
+
+class Allocation(SQLModel, table=True):
+    """The part of a payment that is matched to an installment."""
+
+    __tablename__ = "allocation"
+    __table_args__ = (CheckConstraint("amount > 0", name="amount"), Index("ix_allocation_installment", "installment_id"))
+    payment_id: int = Field(sa_column=Column(BigInteger, ForeignKey("payment.id"), primary_key=True))
+    installment_id: int = Field(sa_column=Column(BigInteger, ForeignKey("installment.id"), primary_key=True))
+    amount: Decimal = Field(sa_column=money())
+
+
+# --- all services --------------------------------------------------------------------------------------------------------------
+
+
+class Event(SQLModel, table=True):
+    """The timeline and the audit trail: append only. Kind + ids, codes, amounts; no names, no addresses. Text is made when read."""
+
+    __tablename__ = "event"
+    __table_args__ = (
+        Index("ix_event_invoice", "invoice_id", "id"),
+        Index("ix_event_customer", "customer_id", "id", postgresql_where=text("customer_id IS NOT NULL")),
+    )
+    id: int | None = Field(default=None, sa_column=key())
+    at: datetime | None = Field(default=None, sa_column=moment(default=BUSINESS_NOW))
+    invoice_id: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    customer_id: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    reminder_id: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    kind: str = Field(sa_column=string())
+    data: dict[str, Any] = Field(default_factory=dict, sa_column=document())
+
+
+class ApiKey(SQLModel, table=True):
+    """A key's SHA-256, never the key."""
+
+    __tablename__ = "api_key"
+    id: int | None = Field(default=None, sa_column=key())
+    name: str = Field(sa_column=string())
+    key_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False, unique=True))
+    scopes: list[str] = Field(sa_column=Column(ARRAY(Text), nullable=False))
+    created_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+    revoked_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+
+
+class Idempotency(SQLModel, table=True):
+    """The answer given to an Idempotency-Key, stored in the effect's own transaction."""
+
+    __tablename__ = "idempotency"
+    owner: str = Field(sa_column=Column(Text, primary_key=True))
+    key: str = Field(sa_column=Column(Text, primary_key=True))
+    route: str = Field(sa_column=string())
+    body_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    status: int | None = Field(default=None, sa_column=whole(default=None, null=True))
+    response: dict[str, Any] | None = Field(default=None, sa_column=document(null=True))
+    created_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+
+
+class BusinessClock(SQLModel, table=True):
+    """The one row that shifts business time: 0 in production; the sandbox moves it, for all processes, over restarts."""
+
+    __tablename__ = "business_clock"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"), CheckConstraint("ahead >= interval '0'", name="forward"))
+    id: int = Field(default=1, sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    ahead: timedelta = Field(sa_column=Column(Interval, nullable=False, server_default=text("'0'")))
