@@ -1,0 +1,74 @@
+"""Reads a mail as its recipient sees it: decoded subject, bodies, list of attachments. Never raises on odd mail."""
+
+import re
+from datetime import datetime
+from email import message_from_bytes
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
+from email.message import Message as Mime
+
+from services.sandbox.store import Attachment, Message
+
+OURS = re.compile(r"r(?P<reminder>\d+)\.\d+@")
+
+
+def read_mail(raw: bytes, to: str, sent_at: datetime) -> Message:
+    mime = message_from_bytes(raw)
+    message_id = str(mime.get("Message-ID", "")).strip().strip("<>")
+    ours = OURS.match(message_id)
+    leaves = [part for part in mime.walk() if not part.is_multipart()]
+    bodies = [part for part in leaves if not _is_attachment(part)]
+    return Message(
+        message_id=message_id,
+        channel="email",
+        to=to,
+        sent_at=sent_at,
+        subject=_decoded(mime.get("Subject")),
+        text=_body(bodies, "text/plain") or "",
+        html=_body(bodies, "text/html"),
+        attachments=tuple(_attachment(part) for part in leaves if _is_attachment(part)),
+        reminder_id=int(ours["reminder"]) if ours else None,
+    )
+
+
+def headers_of(raw: bytes, limit: int = 8_192) -> str:
+    """The header block, as reports quote it."""
+    head = re.split(rb"\r?\n\r?\n", raw, maxsplit=1)[0]
+    return head[:limit].decode("utf-8", "replace").replace("\r\n", "\n") + "\n"
+
+
+def _is_attachment(part: Mime) -> bool:
+    return part.get_content_disposition() == "attachment" or part.get_content_maintype() != "text"
+
+
+def _body(parts: list[Mime], media_type: str) -> str | None:
+    for part in parts:
+        if part.get_content_type() == media_type:
+            return _text(part)
+    return None
+
+
+def _text(part: Mime) -> str:
+    data = part.get_payload(decode=True)
+    raw = data if isinstance(data, bytes) else b""
+    try:
+        text = raw.decode(part.get_content_charset("utf-8"), "replace")
+    except LookupError:
+        text = raw.decode("utf-8", "replace")
+    return text.replace("\r\n", "\n")
+
+
+def _attachment(part: Mime) -> Attachment:
+    data = part.get_payload(decode=True)
+    size = len(data) if isinstance(data, bytes) else 0
+    return Attachment(_decoded(part.get_filename()) or "", part.get_content_type(), size)
+
+
+def _decoded(value: object) -> str | None:
+    if value is None:
+        return None
+    text = re.sub(r"\r?\n(?=[ \t])", "", str(value))
+    try:
+        return str(make_header(decode_header(text)))
+    except (HeaderParseError, LookupError, UnicodeError, ValueError):
+        return text

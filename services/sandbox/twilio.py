@@ -1,0 +1,144 @@
+"""The double of Twilio: one account, its credentials, its error answers, and signed callbacks to our webhooks.
+
+Each resource (messages now; calls and others by a file of their own) is a `Resource` that uses the `Account`.
+A callback is signed over the public URL exactly as Twilio does, whatever address it is really sent to.
+"""
+
+import base64
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+from urllib.parse import parse_qsl
+
+import httpx
+from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+
+from services.sandbox.addresses import Fault
+from services.sandbox.errands import GiveUp, Handler, TryLater
+from services.sandbox.faults import Faults
+from shared.web.strict import strict_router
+
+API_VERSION = "2010-04-01"
+PREFIX = "/sandbox/twilio"
+ACCOUNTS = f"{PREFIX}/{API_VERSION}/Accounts"
+MESSAGES = {
+    20003: "Authentication Error - invalid username",
+    20404: "The requested resource was not found",
+    20429: "Too Many Requests",
+    20500: "An internal server error has occurred",
+    21211: "Invalid 'To' Phone Number: {to}",
+    21212: "Invalid 'From' Phone Number: {from_}",
+    21602: "Message body is required.",
+    21603: "A 'From' phone number is required.",
+    21604: "A 'To' phone number is required.",
+    21606: "The 'From' phone number {from_} is not a valid, SMS-capable inbound phone number for your account.",
+    21609: "The 'StatusCallback' URL {url} is not a valid URL",
+    21610: "Attempt to send to unsubscribed recipient",
+    21611: "This 'From' number has exceeded the maximum number of queued messages",
+    21612: "The 'To' phone number: {to}, is not currently reachable using the 'From' phone number: {from_} via SMS.",
+    21614: "'To' number: {to}, is not a valid mobile number",
+    21617: "The concatenated message body exceeds the 1600 character limit.",
+}
+STATUS = {20003: 401, 20404: 404, 20429: 429, 20500: 500}
+
+
+class Refused(Exception):
+    """The error answer of one request: Twilio's code with the words it belongs to."""
+
+    def __init__(self, code: int, **words: str) -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = MESSAGES[code].format(**words)
+
+    def response(self) -> JSONResponse:
+        status = STATUS.get(self.code, 400)
+        more = f"https://www.twilio.com/docs/errors/{self.code}"
+        body = {"code": self.code, "message": self.message, "more_info": more, "status": status}
+        return JSONResponse(body, status)
+
+
+def signature(token: str, url: str, params: Mapping[str, str]) -> str:
+    """X-Twilio-Signature: HMAC-SHA1 over the URL followed by the sorted form fields, name and value."""
+    text = url + "".join(name + params[name] for name in sorted(params))
+    return base64.b64encode(hmac.new(token.encode(), text.encode(), hashlib.sha1).digest()).decode()
+
+
+class Account:
+    """Credentials and callbacks. A URL under `public_url` is reached at `local_url`, as an ingress would do it."""
+
+    def __init__(self, sid: str, token: str, public_url: str, local_url: str) -> None:
+        self.sid, self.token = sid, token
+        self._public_url, self._local_url = public_url.rstrip("/"), local_url.rstrip("/")
+        self._client: httpx.AsyncClient | None = None
+
+    @property
+    def base_url(self) -> str:
+        return self._local_url + PREFIX
+
+    async def start(self) -> None:
+        self._client = httpx.AsyncClient(timeout=10, trust_env=False)
+
+    async def stop(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
+
+    def authenticate(self, request: Request, sid: str) -> None:
+        expected = base64.b64encode(f"{self.sid}:{self.token}".encode()).decode()
+        given = request.headers.get("authorization", "").removeprefix("Basic ")
+        if sid != self.sid or not hmac.compare_digest(given.encode(), expected.encode()):
+            raise Refused(20003)
+
+    async def call_back(self, url: str, params: Mapping[str, str]) -> None:
+        """POST a signed callback; raises TryLater or GiveUp unless the receiver answers 2xx."""
+        assert self._client is not None, "the Twilio double is not started"
+        headers = {"X-Twilio-Signature": signature(self.token, url, params), "User-Agent": "TwilioProxy/1.1"}
+        try:
+            answer = await self._client.post(self._reachable(url), data=dict(params), headers=headers)
+        except httpx.TransportError as broken:
+            raise TryLater(repr(broken)) from broken
+        if answer.status_code >= 500 or answer.status_code == 429:
+            raise TryLater(f"the callback to {url.partition('?')[0]} was answered {answer.status_code}")
+        if not answer.is_success:
+            raise GiveUp(f"the callback to {url.partition('?')[0]} was answered {answer.status_code}")
+
+    def _reachable(self, url: str) -> str:
+        if url.startswith(self._public_url + "/"):
+            return self._local_url + url.removeprefix(self._public_url)
+        return url
+
+
+class Resource(Protocol):
+    """One kind of thing of the account. Raise `Refused` from a route for an error answer."""
+
+    def router(self) -> APIRouter: ...
+
+    def errands(self) -> Mapping[str, Handler]: ...
+
+
+class Twilio:
+    name = "twilio"
+
+    def __init__(self, account: Account, faults: Faults[Fault], resources: Sequence[Resource]) -> None:
+        self.account, self.faults = account, faults
+        self._resources = resources
+
+    async def start(self) -> None:
+        await self.account.start()
+
+    async def stop(self) -> None:
+        await self.account.stop()
+
+    def errands(self) -> Mapping[str, Handler]:
+        return {kind: handler for resource in self._resources for kind, handler in resource.errands().items()}
+
+    def router(self) -> APIRouter | None:
+        router = strict_router("sandbox")
+        for resource in self._resources:
+            router.include_router(resource.router())
+        return router
+
+
+async def form(request: Request) -> dict[str, str]:
+    return dict(parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True))
