@@ -1,0 +1,67 @@
+"""The real servers that tests run on: brought up once a run, taken down at its end, however it ends."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.broker import Broker
+from tests.servers.postgres import database_address, made_database, postgres, run
+from tests.servers.rabbitmq import rabbitmq
+from tests.servers.workspace import workspace
+
+
+@pytest.fixture(scope="session")
+def run_folder() -> Iterator[Path]:
+    """A folder of this run alone, under build/."""
+    with workspace() as folder:
+        yield folder
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(run_folder: Path) -> Iterator[str]:
+    """The superuser's address of the server."""
+    with postgres(run_folder) as dsn:
+        yield dsn
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres_dsn: str) -> Iterator[str]:
+    """The name of a migrated, empty database to copy from."""
+    from shared.db.migrate import migrate
+
+    with made_database(postgres_dsn) as name:
+        run(migrate(database_address(postgres_dsn, name)))
+        yield name
+
+
+@pytest.fixture
+def database_dsn(postgres_dsn: str, template_database: str) -> Iterator[str]:
+    """A migrated database for one test."""
+    with made_database(postgres_dsn, template_database) as name:
+        yield database_address(postgres_dsn, name)
+
+
+@pytest.fixture
+def empty_database_dsn(postgres_dsn: str) -> Iterator[str]:
+    """A database without any table, for one test."""
+    with made_database(postgres_dsn) as name:
+        yield database_address(postgres_dsn, name)
+
+
+@pytest.fixture(scope="session")
+def broker(run_folder: Path) -> Iterator[Broker]:
+    with rabbitmq(run_folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def amqp_url(broker: Broker) -> str:
+    return broker.url
+
+
+@pytest.fixture
+def fresh_amqp_url(broker: Broker) -> Iterator[str]:
+    """A virtual host without any queue, for one test."""
+    with broker.fresh_virtual_host() as url:
+        yield url

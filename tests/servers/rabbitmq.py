@@ -1,0 +1,54 @@
+"""A RabbitMQ for tests: the one that DUNNOCK_TEST_AMQP_URL names, else a private one.
+
+DUNNOCK_TEST_RABBITMQ = installed | download | docker picks the way to a private one; without it they are tried in this order.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.servers.broker import Broker, PrivateBroker
+from tests.servers.container import container_broker, docker_works
+from tests.servers.debian import DownloadFailed
+from tests.servers.installation import Installation, downloaded, installed
+
+
+@contextmanager
+def rabbitmq(folder: Path) -> Iterator[Broker]:
+    if given := os.environ.get("DUNNOCK_TEST_AMQP_URL"):
+        yield Broker(given)
+        return
+    if installation := find_installation():
+        server = PrivateBroker(folder / "rabbitmq", installation)
+        try:
+            server.start()
+            yield server.broker
+        finally:
+            server.kill()  # nobody will come back for what is in it
+            server.stop()
+        return
+    with container_broker() as broker:
+        yield broker
+
+
+def find_installation() -> Installation | None:
+    """None: there is only Docker. Fails the run with what to do when there is nothing at all."""
+    way = os.environ.get("DUNNOCK_TEST_RABBITMQ", "")
+    if way in ("", "installed") and (found := installed()):
+        return found
+    reason = "rabbitmq-server is not installed"
+    if way in ("", "download"):
+        try:
+            return downloaded()
+        except DownloadFailed as failure:
+            reason = f"{reason}; its packages cannot be downloaded: {failure}"
+    if way in ("", "docker") and docker_works():
+        return None
+    pytest.exit(
+        f"no RabbitMQ for the tests: {reason}; there is no Docker engine either. Install rabbitmq-server, or set "
+        "DUNNOCK_TEST_AMQP_URL=amqp://user:password@host:5672/",
+        returncode=3,
+    )
