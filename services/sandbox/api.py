@@ -60,13 +60,8 @@ class HandsetReply(StrictModel):
     body: str = Field(max_length=1600)
 
 
-def build_router(sandbox: "Sandbox") -> APIRouter:
-    router = strict_router("sandbox")
-    router.include_router(_messages(sandbox))
-    router.include_router(_clock(sandbox))
-    router.include_router(_orders(sandbox))
-    router.include_router(page_router(sandbox.store))
-    return router
+def build_routers(sandbox: "Sandbox") -> list[APIRouter]:
+    return [_messages(sandbox), _clock(sandbox), _orders(sandbox), page_router(sandbox.store)]
 
 
 def _messages(sandbox: "Sandbox") -> APIRouter:

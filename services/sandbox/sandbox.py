@@ -1,4 +1,4 @@
-"""The providers' doubles as one part: start it, point the adapters at `smtp_url` and `twilio_url`, mount its router.
+"""The providers' doubles as one part: start it, point the adapters at `smtp_url` and `twilio_url`, mount its routers.
 
 Nothing a double accepted is lost by a crash, and what it still owes goes on after a restart on the same folder.
 A further double is a file with a class like `SmtpRelay` (or a resource of `Twilio`) and one line below.
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from fastapi import APIRouter
 
 from services.sandbox.addresses import Fault
-from services.sandbox.api import build_router
+from services.sandbox.api import build_routers
 from services.sandbox.clock import Clock, Timeline
 from services.sandbox.errands import Errands, Handler
 from services.sandbox.faults import Faults
@@ -22,7 +22,6 @@ from services.sandbox.smtp import SmtpRelay
 from services.sandbox.store import Store
 from services.sandbox.twilio import Account, Twilio
 from services.sandbox.twilio_messages import Messages, Pace
-from shared.web.strict import strict_router
 
 
 class Double(Protocol):
@@ -35,7 +34,7 @@ class Double(Protocol):
 
     def errands(self) -> Mapping[str, Handler]: ...
 
-    def router(self) -> APIRouter | None: ...
+    def routers(self) -> Sequence[APIRouter]: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +100,9 @@ class Sandbox:
     def owes(self) -> int:
         return self.store.owes()
 
-    def router(self) -> APIRouter:
+    def routers(self) -> list[APIRouter]:
         """Every `/sandbox` path, the HTTP doubles included."""
-        router = strict_router("sandbox")
-        router.include_router(build_router(self))
-        for double in self._doubles:
-            routes = double.router()
-            if routes is not None:
-                router.include_router(routes)
-        return router
+        return [*build_routers(self), *(router for double in self._doubles for router in double.routers())]
 
     async def reply(self, from_: str, body: str) -> str:
         """A handset answers by SMS; returns the incoming message's sid."""

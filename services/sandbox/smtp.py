@@ -6,7 +6,7 @@ What happens to a mail is decided by its recipient (`addresses.Mailbox`) or by a
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -69,8 +69,8 @@ class SmtpRelay:
     def errands(self) -> Mapping[str, Handler]:
         return {ERRAND: self._send_report}
 
-    def router(self) -> APIRouter | None:
-        return None
+    def routers(self) -> Sequence[APIRouter]:
+        return []
 
     def _session(self) -> SMTP:
         session = SMTP(
@@ -98,10 +98,11 @@ class SmtpRelay:
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
         fates = self._fates.pop(envelope)
+        return_path = (envelope.mail_from or "").strip("<>")  # aiosmtpd hands the empty one on as "<>"
         raw = envelope.content if isinstance(envelope.content, bytes) else b""
         try:
             for address, fate in fates.items():
-                await self._accept(raw, envelope.mail_from or "", address, fate)
+                await self._accept(raw, return_path, address, fate)
         except sqlite3.Error as error:
             return f"451 4.3.0 The sandbox could not store the message: {error}"
         return await self._answer(server, set(fates.values()))

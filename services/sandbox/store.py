@@ -120,21 +120,19 @@ class Store:
         await self._count(owed, lambda db: _insert(db, owed))
 
     async def done(self, errand: Errand) -> None:
-        await self._writer.do(lambda db: db.execute("DELETE FROM errand WHERE id = ?", (errand.id,)) and None)
+        await self._change("DELETE FROM errand WHERE id = ?", (errand.id,))
         self._owed -= 1
         self._happened()
 
     async def postpone(self, errand: Errand) -> None:
         """Store the errand as it now is: later, with its tries and what is left of its payload."""
         row = (errand.not_before, errand.tries, orjson.dumps(errand.payload), errand.id)
-        await self._writer.do(
-            lambda db: db.execute("UPDATE errand SET not_before = ?, tries = ?, payload = ? WHERE id = ?", row) and None
-        )
+        await self._change("UPDATE errand SET not_before = ?, tries = ?, payload = ? WHERE id = ?", row)
         self.changed.set()
 
     async def set_status(self, message_id: str, status: str) -> None:
         row = (status, message_id)
-        await self._writer.do(lambda db: db.execute("UPDATE message SET status = ? WHERE message_id = ?", row) and None)
+        await self._change("UPDATE message SET status = ? WHERE message_id = ?", row)
 
     async def errands(self, limit: int) -> list[Errand]:
         """The next ones, due or not, by time."""
@@ -169,7 +167,7 @@ class Store:
 
     async def opt(self, number: str, *, out: bool) -> None:
         sql = "INSERT OR IGNORE INTO opted_out VALUES (?)" if out else "DELETE FROM opted_out WHERE number = ?"
-        await self._writer.do(lambda db: db.execute(sql, (number,)) and None)
+        await self._change(sql, (number,))
 
     async def opted_out(self, number: str) -> bool:
         return bool(await self._read("SELECT 1 FROM opted_out WHERE number = ?", (number,)))
@@ -188,6 +186,12 @@ class Store:
             self._owed -= len(owed)
             raise
         self._happened()
+
+    async def _change(self, sql: str, bound: tuple[object, ...]) -> None:
+        def work(db: sqlite3.Connection) -> None:
+            db.execute(sql, bound)
+
+        await self._writer.do(work)
 
     def _happened(self) -> None:
         self._activity += 1

@@ -18,7 +18,6 @@ from fastapi.responses import JSONResponse
 from services.sandbox.addresses import Fault
 from services.sandbox.errands import GiveUp, Handler, TryLater
 from services.sandbox.faults import Faults
-from shared.web.strict import strict_router
 
 API_VERSION = "2010-04-01"
 PREFIX = "/sandbox/twilio"
@@ -133,11 +132,8 @@ class Twilio:
     def errands(self) -> Mapping[str, Handler]:
         return {kind: handler for resource in self._resources for kind, handler in resource.errands().items()}
 
-    def router(self) -> APIRouter | None:
-        router = strict_router("sandbox")
-        for resource in self._resources:
-            router.include_router(resource.router())
-        return router
+    def routers(self) -> Sequence[APIRouter]:
+        return [resource.router() for resource in self._resources]
 
 
 async def form(request: Request) -> dict[str, str]:

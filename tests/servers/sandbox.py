@@ -1,4 +1,4 @@
-"""A sandbox on real ports, with what stands around it: the app that takes callbacks and the listener that takes bounces.
+"""A sandbox on real ports, with what stands around it: an app that takes callbacks, a listener that takes bounces.
 
 `python -m tests.servers.sandbox FOLDER BOUNCE_PORT` runs one until it is killed and prints its two URLs.
 """
