@@ -37,7 +37,7 @@ def downloaded() -> Installation:
     if epmd is None:
         raise DownloadFailed(f"the packages unpacked in {root} hold no Erlang")
     libraries = [str(folder) for place in ("lib", "usr/lib") for folder in (root / place).glob("*-linux-*")]
-    environment = {"LD_LIBRARY_PATH": os.pathsep.join(libraries)}
+    environment = {"LD_LIBRARY_PATH": os.pathsep.join(libraries)} if libraries else {}
     write_erl(erlang, epmd.parent)
     return Installation(root / "usr/lib/rabbitmq/bin/rabbitmq-server", erlang / "ours", epmd, environment)
 
