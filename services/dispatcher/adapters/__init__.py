@@ -1,0 +1,1 @@
+"""The edges: one file per provider, all listed in registry.py."""

@@ -1,0 +1,147 @@
+"""The mail server that takes bounces, and nothing else.
+
+It accepts only return paths that were signed here, one a mail; it says 250 only after the bounce is stored, and 451
+(come again) when it could not be. It never sends mail, so it cannot loop.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Literal
+
+from aiosmtpd.lmtp import LMTP
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.dispatcher.domain.bounces import Bounce, BounceKind, classify
+from services.dispatcher.domain.tokens import ReturnPaths
+
+OnBounce = Callable[[int, int, BounceKind, str], Awaitable[None]]
+_LOG = logging.getLogger(__name__)
+
+
+class BounceConfig(BaseSettings):
+    """`listen` is host:port; without it no receiver runs. `max_bytes` of one mail, `timeout` of a silent peer."""
+
+    model_config = SettingsConfigDict(env_prefix="DUNNOCK_BOUNCE_", hide_input_in_errors=True, extra="ignore")
+
+    listen: str | None = None
+    protocol: Literal["smtp", "lmtp"] = "smtp"
+    hostname: str = "bounce.localhost"
+    max_bytes: int = 8 * 1024 * 1024
+    max_connections: int = 20
+    timeout: float = 60.0
+
+
+class BounceReceiver:
+    """`on_bounce(reminder_id, fence, kind, detail)` stores; what it raises makes the peer come again."""
+
+    def __init__(self, config: BounceConfig, paths: ReturnPaths, on_bounce: OnBounce) -> None:
+        if config.listen is None:
+            raise ValueError("DUNNOCK_BOUNCE_LISTEN is missing: set it to host:port")
+        self._config, self._address = config, _host_and_port(config.listen)
+        self._handler = _Handler(paths, on_bounce)
+        self._open: set[object] = set()
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        host, port = self._address
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._session, host, port)
+
+    @property
+    def port(self) -> int:
+        if self._server is None:
+            raise RuntimeError("the bounce receiver is not started")
+        return int(self._server.sockets[0].getsockname()[1])
+
+    def _session(self) -> SMTP:
+        kind = _LmtpSession if self._config.protocol == "lmtp" else _SmtpSession
+        session = kind(
+            self._handler,
+            data_size_limit=self._config.max_bytes,
+            hostname=self._config.hostname,
+            ident="Dunnock",
+            timeout=self._config.timeout,
+            command_call_limit=20,
+            loop=asyncio.get_running_loop(),
+        )
+        session.admit(self._open, self._config.max_connections)
+        return session
+
+    async def close(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            for session in list(self._open):
+                if isinstance(session, _Counted) and session.transport is not None:
+                    session.transport.close()
+            await self._server.wait_closed()
+
+
+class _Counted(SMTP):
+    """One connection; over the limit it is told to come later, before anything of it is read."""
+
+    _others: set[object]
+    _limit: int
+
+    def admit(self, others: set[object], limit: int) -> None:
+        self._others, self._limit = others, limit
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if len(self._others) >= self._limit and isinstance(transport, asyncio.WriteTransport):
+            transport.write(b"421 4.3.2 too many connections, come later\r\n")
+            transport.close()
+        self._others.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._others.discard(self)
+        super().connection_lost(error)
+
+
+class _SmtpSession(_Counted):
+    pass
+
+
+class _LmtpSession(_Counted, LMTP):
+    pass
+
+
+class _Handler:
+    """aiosmtpd's hooks; the names are its own."""
+
+    def __init__(self, paths: ReturnPaths, on_bounce: OnBounce) -> None:
+        self._paths, self._on_bounce = paths, on_bounce
+
+    async def handle_RCPT(  # noqa: N802
+        self, _server: Any, _session: Session, envelope: Envelope, address: str, _options: list[str]
+    ) -> str:
+        if self._paths.read(address) is None:
+            return "550 5.1.1 no such return path"
+        if envelope.rcpt_tos:
+            return "452 4.5.3 one recipient a mail"
+        envelope.rcpt_tos.append(address)
+        return "250 2.1.5 ok"
+
+    async def handle_DATA(self, _server: Any, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+        named = self._paths.read(envelope.rcpt_tos[0])
+        if named is None or not isinstance(envelope.content, bytes):
+            return "550 5.1.1 no such return path"
+        bounce = await asyncio.to_thread(classify, envelope.content)
+        try:
+            await self._on_bounce(*named, bounce.kind, _detail(bounce))
+        except Exception:  # noqa: BLE001 whatever it was, the peer must keep the bounce
+            _LOG.exception("bounce of attempt %s.%s not stored, the peer will come again", *named)
+            return "451 4.3.0 not stored, come again"
+        return "250 2.0.0 noted"
+
+
+def _detail(bounce: Bounce) -> str:
+    return " ".join(filter(None, (bounce.code, bounce.detail)))
+
+
+def _host_and_port(listen: str) -> tuple[str, int]:
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"DUNNOCK_BOUNCE_LISTEN must look like 127.0.0.1:2525, not {listen!r}")
+    return host.strip("[]"), int(port)

@@ -1,0 +1,219 @@
+"""Email through any SMTP relay.
+
+The stage of a failure decides its outcome: before the final dot a mail was not sent; a refusal is classed by where
+it came and by its enhanced code (RFC 3463); after the dot without an answer nobody knows, and it stays unknown.
+"""
+
+import asyncio
+import re
+import ssl
+from contextlib import suppress
+from decimal import Decimal
+from typing import ClassVar, Self
+
+from aiosmtplib import (
+    SMTP,
+    SMTPException,
+    SMTPResponse,
+    SMTPServerDisconnected,
+)
+from pydantic import SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from services.dispatcher.adapters.smtp_answers import Refused, Stage, classify, refused
+from services.dispatcher.adapters.smtp_relay import Connection, PoolLimits, Relay, RelayPool
+from services.dispatcher.domain.outcomes import Accepted, Outcome, Rejected, SuppressReason
+from services.dispatcher.domain.ports import Gate, GateClosed, Outgoing
+from shared.content import HeaderRefused, MailHeaders, build_mail
+from shared.content.facts import one_line
+
+_SAFE_PATH = re.compile(r"[!#-;=?-Z^-~]{1,64}@[A-Za-z0-9.-]{1,253}", re.ASCII)
+
+
+class SmtpConfig(BaseSettings):
+    """`timeout` is for one mail as a whole (S), `connect_timeout` for connecting (C), both in seconds."""
+
+    model_config = SettingsConfigDict(env_prefix="DUNNOCK_SMTP_", hide_input_in_errors=True, extra="ignore")
+
+    url: SecretStr | None = None
+    pool_size: int = 10
+    connect_timeout: float = 1.0
+    timeout: float = 30.0
+    max_age: float = 300.0
+    max_idle: float = 30.0
+    max_mails: int = 200
+    ca_file: str | None = None
+    helo: str | None = None
+    price: Decimal = Decimal("0.0001")
+
+
+class _Stale(Exception):
+    """A reused connection that the server had closed meanwhile; nothing of this mail was accepted."""
+
+
+class EmailSmtp:
+    name: ClassVar[str] = "email"
+    provider: ClassVar[str] = "smtp"
+
+    def __init__(self, config: SmtpConfig) -> None:
+        if config.url is None:
+            raise ValueError("DUNNOCK_SMTP_URL is missing: set it to smtps://user:password@host:465")
+        self._config = config
+        self._pool = RelayPool(Relay.parse(config.url.get_secret_value()), _limits(config), _tls(config), config.helo)
+
+    @classmethod
+    def from_settings(cls) -> Self | None:
+        config = SmtpConfig()
+        return None if config.url is None else cls(config)
+
+    @property
+    def concurrency(self) -> int:
+        return self._config.pool_size
+
+    def price(self, to_address: str) -> Decimal:
+        return self._config.price
+
+    def cost(self, outgoing: Outgoing) -> Decimal:
+        return self._config.price
+
+    async def send(self, outgoing: Outgoing, gate: Gate) -> Outcome:
+        try:
+            recipient = mailbox(outgoing.to_address)
+        except HeaderRefused as error:
+            return Rejected(str(error), "address", SuppressReason.INVALID)
+        try:
+            mail = build_mail(_headers(outgoing, recipient), outgoing.rendered, outgoing.attachment)
+        except HeaderRefused as error:
+            return Rejected(str(error), "header")
+        progress = _Progress()
+        try:
+            async with asyncio.timeout(self._config.timeout):
+                return await self._hand_over(outgoing.return_path, recipient, mail, gate, progress)
+        except Exception as error:  # noqa: BLE001 a port raises nothing: every error is an outcome
+            return classify(error, progress.stage)
+
+    async def _hand_over(self, sender: str, recipient: str, mail: bytes, gate: Gate, progress: "_Progress") -> Outcome:
+        gate.check()
+        while True:
+            try:
+                async with self._pool.lease() as connection:
+                    return await _transaction(connection, sender, recipient, mail, gate, progress)
+            except _Stale:
+                progress.stage = Stage.CONNECT
+
+    async def probe(self) -> bool:
+        try:
+            async with asyncio.timeout(self._config.connect_timeout * 2), self._pool.lease() as connection:
+                await connection.client.noop()
+        except (SMTPException, OSError):
+            return False
+        return True
+
+    async def close(self) -> None:
+        self._pool.drop_idle()
+
+
+class _Progress:
+    """Kept outside the call, so that it survives the exception that ended it."""
+
+    __slots__ = ("stage",)
+
+    def __init__(self) -> None:
+        self.stage = Stage.CONNECT
+
+
+async def _transaction(
+    connection: Connection, sender: str, recipient: str, mail: bytes, gate: Gate, progress: _Progress
+) -> Outcome:
+    client = connection.client
+    progress.stage = Stage.MAIL
+    await _mail_from(connection, sender, len(mail))
+    try:
+        progress.stage = Stage.RCPT
+        _expect(await client.execute_command(b"RCPT", b"TO:<%s>" % recipient.encode("ascii"), timeout=None), 250, 251)
+        progress.stage = Stage.DATA
+        gate.check()
+        _expect(await client.execute_command(b"DATA", timeout=None), 354)
+    except (Refused, GateClosed) as error:
+        return await _leave_clean(client, error, progress.stage)
+    # A server may take its time for 354: what waits for the window counts on no hand-off after it. Closing the
+    # connection here, before the dot, makes the server drop the mail.
+    gate.check()
+    progress.stage = Stage.SENT_BODY
+    return _accepted(await _body(client, mail))
+
+
+async def _mail_from(connection: Connection, sender: str, size: int) -> None:
+    client = connection.client
+    options = [b"SIZE=%d" % size] if client.supports_extension("size") else []
+    options += [b"RET=HDRS"] if client.supports_extension("dsn") else []
+    try:
+        answer = await client.execute_command(b"MAIL", b"FROM:<%s>" % sender.encode("ascii"), *options, timeout=None)
+    except SMTPServerDisconnected as error:
+        if connection.fresh:
+            raise
+        raise _Stale from error
+    if answer.code == 421 and not connection.fresh:
+        raise _Stale
+    _expect(answer, 250)
+
+
+async def _body(client: SMTP, mail: bytes) -> SMTPResponse:
+    """The built mail is CRLF and has no line that starts with a dot, so it goes out as it is."""
+    if client.protocol is None:
+        raise SMTPServerDisconnected("connection lost before the mail was written")
+    client.protocol.write(mail + b".\r\n")
+    return await client.protocol.read_response(timeout=None)
+
+
+async def _leave_clean(client: SMTP, error: Refused | GateClosed, stage: Stage) -> Outcome:
+    """An answered refusal leaves the connection in step: reset it and keep it."""
+    if client.is_connected:
+        with suppress(SMTPException, OSError):
+            await client.rset()
+    return classify(error, stage)
+
+
+def _expect(response: SMTPResponse, *codes: int) -> None:
+    if response.code not in codes:
+        raise Refused(response)
+
+
+def _accepted(response: SMTPResponse) -> Outcome:
+    if response.code != 250:
+        return refused(response.code, response.message, Stage.SENT_BODY)
+    return Accepted(response.message[:200])
+
+
+def mailbox(address: str) -> str:
+    """The address as it goes on the wire: an international domain in its ASCII form; HeaderRefused if impossible."""
+    local, _, domain = address.strip().rpartition("@")
+    try:
+        wire = f"{local}@{domain if domain.isascii() else domain.encode('idna').decode('ascii')}"
+    except UnicodeError:
+        wire = ""
+    if _SAFE_PATH.fullmatch(wire) is None:
+        raise HeaderRefused(f"not an address that SMTP can carry: {address[:80]!r}")
+    return wire
+
+
+def _headers(outgoing: Outgoing, recipient: str) -> MailHeaders:
+    facts = outgoing.facts
+    return MailHeaders(
+        message_id=outgoing.message_id,
+        date=outgoing.sent_at,
+        from_name=one_line(facts.creditor_name),
+        from_address=facts.email_from,
+        to_name=one_line(facts.customer_name),
+        to_address=recipient,
+        reply_to=facts.reply_to,
+        opt_out_url=facts.opt_out_url,
+    )
+
+
+def _limits(config: SmtpConfig) -> PoolLimits:
+    return PoolLimits(config.pool_size, config.max_age, config.max_idle, config.max_mails, config.connect_timeout)
+
+
+def _tls(config: SmtpConfig) -> ssl.SSLContext:
+    return ssl.create_default_context(cafile=config.ca_file)

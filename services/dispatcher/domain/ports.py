@@ -1,0 +1,83 @@
+"""What the dispatcher asks of a channel.
+
+A channel never decides whether a message may go: it checks the gate right before the hand-off and reports one
+outcome. It raises nothing but CancelledError, and it never sends twice by itself once a provider may have taken it.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from time import monotonic
+from typing import ClassVar, Protocol
+
+from services.dispatcher.domain.outcomes import Outcome
+from shared.content import Attachment, MessageFacts, Rendered
+
+
+class GateClosed(Exception):
+    """The hand-off window of this claim is over; nothing was handed over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Open until `window - margin` seconds after the claim began (D and C of the protocol).
+
+    `claimed_at` is monotonic() taken before the claim's transaction: a payment's answer waits one window,
+    so nothing may leave after it.
+    """
+
+    claimed_at: float
+    window: float
+    margin: float
+
+    def check(self) -> None:
+        late = monotonic() - self.claimed_at - (self.window - self.margin)
+        if late > 0:
+            raise GateClosed(f"hand-off window over by {late:.3f} s, not sent")
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One attempt, complete: the channel looks nothing up.
+
+    `attempt_id` is "reminder.fence"; `message_id` (with angle brackets) stays the same when a mail is sent again;
+    `return_path` is where bounces of this attempt go; `callback_url` is where receipts go, to which a
+    channel adds `/<provider>?attempt=<attempt_id>`.
+    """
+
+    attempt_id: str
+    message_id: str
+    to_address: str
+    facts: MessageFacts
+    rendered: Rendered
+    return_path: str
+    callback_url: str
+    sent_at: datetime
+    attachment: Attachment | None = None
+
+
+class Channel(Protocol):
+    """One provider of one channel. `concurrency` is how many sends it takes at once."""
+
+    name: ClassVar[str]
+    provider: ClassVar[str]
+
+    @classmethod
+    def from_settings(cls) -> "Channel | None":
+        """From DUNNOCK_* of the environment; None where it is not configured, ValueError where wrongly."""
+
+    @property
+    def concurrency(self) -> int: ...
+
+    def price(self, to_address: str) -> Decimal:
+        """Of one message (one segment) to this address."""
+
+    def cost(self, outgoing: Outgoing) -> Decimal:
+        """Of this very message."""
+
+    async def send(self, outgoing: Outgoing, gate: Gate) -> Outcome: ...
+
+    async def probe(self) -> bool:
+        """Whether the provider answers right now; never raises."""
+
+    async def close(self) -> None: ...

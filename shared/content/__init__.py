@@ -1,0 +1,20 @@
+"""What messages say and how a mail is put together: pure, used by the preview and by the dispatcher."""
+
+from shared.content.catalog import Catalog
+from shared.content.facts import MessageFacts, Rendered
+from shared.content.mime import Attachment, HeaderRefused, MailHeaders, build_mail
+from shared.content.template import CompiledTemplate, TemplateRefused, TemplateSource, compile_template
+
+__all__ = [
+    "Attachment",
+    "Catalog",
+    "CompiledTemplate",
+    "HeaderRefused",
+    "MailHeaders",
+    "MessageFacts",
+    "Rendered",
+    "TemplateRefused",
+    "TemplateSource",
+    "build_mail",
+    "compile_template",
+]

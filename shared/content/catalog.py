@@ -1,0 +1,139 @@
+"""The texts of all messages: built in, by language, each replaceable per channel and locale.
+
+A customer always gets a text in one language: the first of es-CO, es, the default's that has the message.
+Dates and money follow the customer's region only where the text is in the customer's language.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import yaml
+from jinja2 import Environment, StrictUndefined
+
+from shared.content.facts import MessageFacts, Rendered
+from shared.content.formats import babel_locale
+from shared.content.gsm import fold
+from shared.content.template import CompiledTemplate, TemplateSource, compile_template
+from shared.content.variables import DateStyle, variables
+
+LANGUAGES = ("en", "es", "pt")
+_LAYOUTS = {"email": "email.txt.jinja", "voice": "voice.txt.jinja"}
+_SHORT = "short.txt.jinja"
+_MAX_REMEMBERED = 4096
+_TEXTS = files("shared.content") / "texts"
+
+# A layout is expanded when it is loaded: `<< >>` and `<% %>` take the words of one language and leave
+# the `{{ }}` of the message, so that sending only fills in facts.
+_EXPANDER = Environment(
+    block_start_string="<%",
+    block_end_string="%>",
+    variable_start_string="<<",
+    variable_end_string=">>",
+    comment_start_string="<#",
+    comment_end_string="#>",
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+
+
+class UnknownMessage(LookupError):
+    """No text for this message in any language that may stand in."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The text chosen for (message, channel, locale), ready to be filled."""
+
+    template: CompiledTemplate
+    locale: str
+    channel: str
+    names: Mapping[str, str]
+
+    def render(self, facts: MessageFacts) -> Rendered:
+        style = DateStyle.LONG if self.channel == "email" else DateStyle.MEDIUM
+        rendered = self.template.render(variables(facts, self.locale, style, self.names))
+        if self.channel != "sms":
+            return rendered
+        return Rendered(rendered.subject, fold(rendered.text.strip()))
+
+
+class Catalog:
+    """`default_locale` is what a customer gets whose language has no text."""
+
+    def __init__(self, default_locale: str = "en") -> None:
+        self._default = default_locale
+        self._own: dict[tuple[str, str, str], CompiledTemplate] = {}
+        self._choices: dict[tuple[str, str, str], _Choice] = {}
+
+    def replace(self, message: str, channel: str, locale: str, source: TemplateSource) -> None:
+        """Use an operator's text from now on; raises TemplateRefused and changes nothing when it is faulty."""
+        self._own[message, channel, locale.lower()] = compile_template(source)
+        self._choices.clear()
+
+    def render(self, message: str, channel: str, facts: MessageFacts) -> Rendered:
+        """Raises UnknownMessage, or jinja2.TemplateError when an operator's text asks for what is not there."""
+        key = (message, channel, facts.locale)
+        choice = self._choices.get(key)
+        if choice is None:
+            choice = self._choose(*key)
+            if len(self._choices) >= _MAX_REMEMBERED:
+                self._choices.clear()
+            self._choices[key] = choice
+        return choice.render(facts)
+
+    def _choose(self, message: str, channel: str, wanted: str) -> _Choice:
+        for locale in _cascade(wanted, self._default):
+            template = self._own.get((message, channel, locale.lower())) or _builtin(message, channel, locale)
+            if template is not None:
+                return _Choice(template, _regional(locale, wanted), channel, _words(_language(locale))["channels"])
+        raise UnknownMessage(
+            f"message {message!r} has no text for channel {channel!r} in {wanted!r} or {self._default!r}: "
+            f"store one, or use one of {', '.join(builtin_messages())}"
+        )
+
+
+def builtin_messages() -> tuple[str, ...]:
+    return tuple(_words("en")["messages"])
+
+
+def _cascade(wanted: str, default: str) -> tuple[str, ...]:
+    tags = (wanted, _language(wanted), default, _language(default), "en")
+    return tuple(dict.fromkeys(tag.replace("_", "-") for tag in tags))
+
+
+def _language(tag: str) -> str:
+    return tag.replace("_", "-").split("-")[0].lower()
+
+
+def _regional(chosen: str, wanted: str) -> str:
+    same = _language(chosen) == _language(wanted) and babel_locale(wanted) is not None
+    usable = wanted if same else chosen
+    return usable.replace("_", "-") if babel_locale(usable) is not None else "en"
+
+
+@cache
+def _words(language: str) -> dict[str, Any]:
+    """The texts of one language; English words stand in where an operator wrote in another."""
+    name = language if language in LANGUAGES else "en"
+    loaded: dict[str, Any] = yaml.safe_load((_TEXTS / f"{name}.yaml").read_text("utf-8"))
+    return loaded
+
+
+@cache
+def _builtin(message: str, channel: str, language: str) -> CompiledTemplate | None:
+    if language not in LANGUAGES or message not in _words(language)["messages"]:
+        return None
+    words = _words(language)
+    given = {"words": words["words"], "message": {"delivers": False, **words["messages"][message]}}
+    html = _expanded("email.html.jinja", given) if channel == "email" else None
+    text = _expanded(_LAYOUTS.get(channel, _SHORT), given)
+    return compile_template(TemplateSource(given["message"]["subject"], text, html))
+
+
+def _expanded(layout: str, given: Mapping[str, Any]) -> str:
+    return _EXPANDER.from_string((_TEXTS / layout).read_text("utf-8")).render(given)
