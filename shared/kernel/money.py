@@ -72,7 +72,7 @@ class Money:
     currency: str
 
     def __post_init__(self) -> None:
-        if not isinstance(self.amount, Decimal) or not self.amount.is_finite():
+        if not self.amount.is_finite():
             raise ValueError("an amount must be a finite Decimal")
         parse_currency(self.currency)
 

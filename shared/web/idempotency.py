@@ -62,7 +62,7 @@ _READ = "SELECT route, body_hash, status, response FROM idempotency WHERE owner 
 _STORE = "UPDATE idempotency SET status = $3, response = $4 WHERE owner = $1 AND key = $2"
 
 
-async def claim(tx: asyncpg.Connection[Any], once: Once | None) -> Stored | None:
+async def claim(tx: asyncpg.Connection, once: Once | None) -> Stored | None:
     """None: go on, and `store` before the commit. Otherwise the answer to repeat, with no effect now."""
     if once is None or await tx.fetchval(_CLAIM, once.owner, once.key, once.route, once.body_hash):
         return None
@@ -74,7 +74,7 @@ async def claim(tx: asyncpg.Connection[Any], once: Once | None) -> Stored | None
     return Stored(row["status"], row["response"])
 
 
-async def store(tx: asyncpg.Connection[Any], once: Once | None, status: int, response: dict[str, Any]) -> None:
+async def store(tx: asyncpg.Connection, once: Once | None, status: int, response: dict[str, Any]) -> None:
     """Keeps the answer for whoever asks again. Never store a secret: answer without it the second time."""
     if once is not None:
         await tx.execute(_STORE, once.owner, once.key, status, response)

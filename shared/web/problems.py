@@ -61,6 +61,7 @@ _BUSY = (
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,
     sqlalchemy.exc.TimeoutError,
+    sqlalchemy.exc.DisconnectionError,
     ConnectionError,
     TimeoutError,
     socket.gaierror,

@@ -214,7 +214,7 @@ async def test_a_failure_becomes_the_status_that_says_what_to_do(
 
 @pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic eDp5", f"Bearer {new_key()}", "Bearer ä"])
 async def test_without_a_known_key_nothing_is_read(client: httpx.AsyncClient, header: str | None) -> None:
-    headers = {"Content-Type": "application/json"} | ({} if header is None else {"Authorization": header.encode()})
+    headers = {b"Content-Type": b"application/json"} | ({} if header is None else {b"Authorization": header.encode()})
     answer = await client.post("/v1/bills", content=b"{not json", headers=headers)
     problem(answer, 401)
     assert answer.headers["www-authenticate"].startswith("Bearer")

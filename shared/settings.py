@@ -1,0 +1,185 @@
+"""Settings come from the environment; a wrong one stops the process at start, by its name, its value never shown.
+
+`DUNNOCK_*`, and `PORT`, which platforms set. `check` takes any number of settings classes and reports everything that
+is wrong at once. Each field's description says what the value should be: it is in the error and in the README's table.
+"""
+
+import sys
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import Annotated, Any, NoReturn, Self, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+PREFIX = "DUNNOCK_"
+Loaded = TypeVar("Loaded", bound=BaseSettings)
+
+
+class LogLevel(StrEnum):
+    """How much is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+def url_of(*schemes: str) -> AfterValidator:
+    """A validator for a URL, secret or not, that never repeats it."""
+
+    def check(value: Any) -> Any:
+        text = value.get_secret_value() if isinstance(value, SecretStr) else value
+        try:
+            parts = urlsplit(text)
+            _ = parts.port
+        except ValueError:
+            parts = urlsplit("")
+        if parts.scheme not in schemes or not (parts.netloc or (parts.scheme == "file" and parts.path)):
+            raise ValueError(f"must be a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+        return value
+
+    return AfterValidator(check)
+
+
+DatabaseUrl = Annotated[SecretStr, url_of("postgresql", "postgres")]
+AmqpUrl = Annotated[SecretStr, url_of("amqp", "amqps")]
+WebUrl = Annotated[str, url_of("http", "https"), AfterValidator(lambda url: url.rstrip("/"))]
+StoreUrl = Annotated[str, url_of("file", "s3")]
+Level = Annotated[LogLevel, BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)]
+
+
+class Settings(BaseSettings):
+    """The manners that all settings classes share."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, hide_input_in_errors=True, extra="ignore", frozen=True
+    )
+
+
+class ProcessSettings(Settings):
+    """What every process has, embedded or not."""
+
+    host: str = Field("127.0.0.1", description="address to listen on; 0.0.0.0 inside a container")
+    port: int = Field(8000, ge=0, le=65535, validation_alias="PORT", description="port to listen on, 0 to 65535")
+    public_url: WebUrl | None = Field(
+        None, description="origin that customers and providers reach, such as https://pay.example.com"
+    )
+    api_key: SecretStr | None = Field(None, description="bootstrap API key with all scopes; make real keys with it")
+    secret_key: SecretStr | None = Field(
+        None, min_length=16, description="at least 16 random characters that sign links and return paths"
+    )
+    documents_url: StoreUrl | None = Field(
+        None, description="where documents are kept: file:///folder or s3://bucket/prefix, one for all processes"
+    )
+    log_level: Level = Field(LogLevel.INFO, description="debug, info, warning or error")
+    sandbox: bool = Field(False, description="1 lets a distributed process send to the built-in doubles instead")
+    trusted_proxies: str = Field(
+        "", description="addresses or networks whose X-Forwarded-* headers count, separated by commas"
+    )
+    shutdown_seconds: int = Field(20, ge=1, le=600, description="time for open work after SIGTERM, in seconds")
+
+
+class DistributedSettings(ProcessSettings):
+    """What a single service cannot run without."""
+
+    database_url: DatabaseUrl = Field(description="PostgreSQL, such as postgresql://user:password@host:5432/dunnock")
+    amqp_url: AmqpUrl = Field(description="RabbitMQ, such as amqp://user:password@host:5672/")
+    database_pool: int = Field(10, ge=2, le=100, description="connections to PostgreSQL of one process, 2 to 100")
+    public_url: WebUrl = Field(description="origin that customers and providers reach, such as https://pay.example.com")
+    secret_key: SecretStr = Field(
+        min_length=16, description="at least 16 random characters that sign links and return paths"
+    )
+    documents_url: StoreUrl = Field(
+        description="where documents are kept: file:///folder or s3://bucket/prefix, one for all processes"
+    )
+
+
+class LedgerSettings(Settings):
+    """The windows of the hand-off (seconds): lease > send timeout > hand-off window > connect timeout.
+
+    All processes must have the same ones: payments waits for as long as a dispatcher may still hand off.
+    """
+
+    connect_timeout: float = Field(1.0, gt=0, description="C: seconds to reach a provider")
+    handoff_window: float = Field(2.0, gt=0, le=2, description="D: seconds from claim to hand-off, at most 2")
+    send_timeout: float = Field(30.0, gt=0, description="S: seconds for one hand-off to end")
+    lease: float = Field(60.0, gt=0, le=3600, description="L: seconds after which a claimed reminder is uncertain")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.lease > self.send_timeout > self.handoff_window > self.connect_timeout:
+            raise ValueError(
+                f"{PREFIX}LEASE > {PREFIX}SEND_TIMEOUT > {PREFIX}HANDOFF_WINDOW > {PREFIX}CONNECT_TIMEOUT must hold"
+            )
+        return self
+
+
+def load(kind: type[Loaded]) -> Loaded:
+    """The settings from the environment; otherwise the process ends with status 2 and a line per wrong setting."""
+    check(kind)
+    return kind()
+
+
+def check(*kinds: type[BaseSettings]) -> None:
+    """Before several `load`s, so that all their faults are told together."""
+    if faults := [fault for kind in kinds for fault in _faults(kind)]:
+        _stop(faults)
+
+
+def table(kinds: Iterable[type[BaseSettings]]) -> str:
+    """A Markdown table of all settings of these classes, each once; required where any class requires it."""
+    rows: dict[str, tuple[str, str]] = {}
+    for kind in kinds:
+        for name, field in kind.model_fields.items():
+            variable = env_name(name, field)
+            if variable not in rows or field.is_required():
+                rows[variable] = (_default(field), field.description or "")
+    lines = [f"| `{name}` | {default} | {about} |" for name, (default, about) in sorted(rows.items())]
+    return "\n".join(["| setting | default | what it is |", "|---|---|---|", *lines]) + "\n"
+
+
+def env_name(name: str, field: FieldInfo) -> str:
+    """The environment variable of a field."""
+    alias = field.validation_alias
+    return alias if isinstance(alias, str) else f"{PREFIX}{name}".upper()
+
+
+def _faults(kind: type[BaseSettings]) -> list[str]:
+    try:
+        kind()
+    except ValidationError as error:
+        return [_fault(kind, fault) for fault in error.errors(include_input=False, include_url=False)]
+    except SettingsError:
+        return [f"{PREFIX}*: a list or object among the settings of {kind.__name__} is not valid JSON"]
+    return []
+
+
+def _fault(kind: type[BaseSettings], fault: Any) -> str:
+    text = str(fault["ctx"]["error"]) if fault["type"] == "value_error" else str(fault["msg"])
+    if not fault["loc"]:
+        return text
+    named = str(fault["loc"][0])
+    for name, field in kind.model_fields.items():
+        variable = env_name(name, field)
+        if named.upper() in (variable, name.upper()):
+            problem = "is missing" if fault["type"] == "missing" else text.replace("Input should be", "must be")
+            return f"{variable}: {problem}; expected: {field.description}"
+    return f"{named}: {text}"
+
+
+def _default(field: FieldInfo) -> str:
+    default = field.get_default(call_default_factory=True) if field.default_factory is None else field.default
+    if field.is_required() or default is PydanticUndefined:
+        return "**required**"
+    if default is None or default == "" or isinstance(default, SecretStr):
+        return ""
+    return f"`{default.value if isinstance(default, StrEnum) else default}`"
+
+
+def _stop(faults: list[str]) -> NoReturn:
+    print("Dunnock cannot start with these settings:", *sorted(set(faults)), sep="\n  ", file=sys.stderr)  # noqa: T201
+    raise SystemExit(2)

@@ -1,0 +1,142 @@
+"""A wrong setting stops the process with its name and what it should be, never with its value."""
+
+import pytest
+from pydantic import Field, SecretStr
+
+from shared.settings import (
+    DistributedSettings,
+    LedgerSettings,
+    LogLevel,
+    ProcessSettings,
+    Settings,
+    check,
+    load,
+    table,
+)
+
+GOOD = {
+    "DUNNOCK_DATABASE_URL": "postgresql://u:hunter2@db/dunnock",
+    "DUNNOCK_AMQP_URL": "amqp://u:hunter2@mq/",
+    "DUNNOCK_PUBLIC_URL": "https://pay.example.com/",
+    "DUNNOCK_SECRET_KEY": "hunter2-hunter2-hunter2",
+    "DUNNOCK_DOCUMENTS_URL": "s3://documents/prod",
+}
+
+
+class ListSettings(Settings):
+    relays: list[str] = Field([], description="relays as a JSON list")
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in (*GOOD, "PORT", "DUNNOCK_LOG_LEVEL", "DUNNOCK_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def stopped(capsys: pytest.CaptureFixture[str], *kinds: type[Settings]) -> str:
+    with pytest.raises(SystemExit) as stop:
+        check(*kinds)
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert "hunter2" not in said
+    return said
+
+
+def test_good_settings_are_read_and_secrets_stay_hidden(environment: pytest.MonkeyPatch) -> None:
+    for name, value in GOOD.items():
+        environment.setenv(name, value)
+    environment.setenv("PORT", "9000")
+    environment.setenv("DUNNOCK_LOG_LEVEL", "WARNING")
+    settings = load(DistributedSettings)
+    assert settings.port == 9000
+    assert settings.log_level is LogLevel.WARNING
+    assert settings.public_url == "https://pay.example.com"
+    assert settings.database_url == SecretStr("postgresql://u:hunter2@db/dunnock")
+    assert "hunter2" not in repr(settings)
+
+
+def test_the_embedded_process_needs_no_variable() -> None:
+    settings = load(ProcessSettings)
+    assert (settings.host, settings.port, settings.sandbox) == ("127.0.0.1", 8000, False)
+
+
+def test_every_missing_setting_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    said = stopped(capsys, DistributedSettings)
+    for name in GOOD:
+        assert f"{name}: is missing; expected: " in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("DUNNOCK_DATABASE_URL", "mysql://u:hunter2@db", "postgresql://"),
+        ("DUNNOCK_DATABASE_URL", "hunter2", "postgresql://"),
+        ("DUNNOCK_DATABASE_URL", "postgresql://u:p@db:hunter2/x", "postgresql://"),
+        ("DUNNOCK_AMQP_URL", "http://hunter2", "amqp://"),
+        ("DUNNOCK_PUBLIC_URL", "hunter2.example.com", "https://"),
+        ("DUNNOCK_SECRET_KEY", "hunter2", "at least 16"),
+        ("DUNNOCK_DOCUMENTS_URL", "/hunter2", "file://"),
+        ("DUNNOCK_DOCUMENTS_URL", "", "is missing"),
+        ("PORT", "hunter2", "0 to 65535"),
+        ("PORT", "99999", "0 to 65535"),
+        ("DUNNOCK_LOG_LEVEL", "hunter2", "debug, info"),
+        ("DUNNOCK_SANDBOX", "hunter2", "built-in doubles"),
+        ("DUNNOCK_DATABASE_POOL", "hunter2", "2 to 100"),
+    ],
+)
+def test_a_malformed_setting_is_named_without_its_value(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str, expected: str
+) -> None:
+    for variable, good in {**GOOD, name: value}.items():
+        environment.setenv(variable, good)
+    said = stopped(capsys, DistributedSettings)
+    assert f"  {name}: " in said
+    assert expected in said
+    assert len(said.splitlines()) == 2
+
+
+def test_faults_of_several_classes_are_told_together(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    environment.setenv("DUNNOCK_LEASE", "5")
+    environment.setenv("DUNNOCK_RELAYS", "[hunter2")
+    said = stopped(capsys, DistributedSettings, LedgerSettings, ListSettings)
+    assert "DUNNOCK_LEASE > DUNNOCK_SEND_TIMEOUT" in said
+    assert "DUNNOCK_AMQP_URL: is missing" in said
+    assert "ListSettings is not valid JSON" in said
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("HANDOFF_WINDOW", "2.1"), ("CONNECT_TIMEOUT", "2"), ("SEND_TIMEOUT", "1.5"), ("LEASE", "nan")]
+)
+def test_windows_that_would_break_the_barrier_are_refused(
+    environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, value: str
+) -> None:
+    environment.setenv(f"DUNNOCK_{name}", value)
+    assert f"DUNNOCK_{name}" in stopped(capsys, LedgerSettings)
+
+
+def test_short_windows_are_fine_for_tests(environment: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "CONNECT_TIMEOUT": "0.1",
+        "HANDOFF_WINDOW": "0.2",
+        "SEND_TIMEOUT": "0.3",
+        "LEASE": "0.4",
+    }.items():
+        environment.setenv(f"DUNNOCK_{name}", value)
+    assert load(LedgerSettings).handoff_window == 0.2
+
+
+def test_the_table_lists_each_setting_once() -> None:
+    lines = table([ProcessSettings, DistributedSettings, LedgerSettings]).splitlines()
+    names = [line.split("|")[1].strip(" `") for line in lines[2:]]
+    assert len(names) == len(set(names))
+    assert "| `PORT` | `8000` | port to listen on, 0 to 65535 |" in lines
+    assert any(line.startswith("| `DUNNOCK_DATABASE_URL` | **required** | PostgreSQL") for line in lines)
+    assert any(line.startswith("| `DUNNOCK_LOG_LEVEL` | `info` |") for line in lines)
+
+
+def test_every_setting_says_what_it_is() -> None:
+    for kind in (ProcessSettings, DistributedSettings, LedgerSettings):
+        assert [name for name, field in kind.model_fields.items() if not field.description] == []
