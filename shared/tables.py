@@ -1,10 +1,12 @@
 """The data model on one page.
 
-True here: every state a row can be in is named, and what must never be (a due date without its time, two live attempts at one
-address, money that is not a number) is refused by the database itself, whoever writes. The tables are declared, never served: the
-API has schemas of its own. Who may write what stands in `db/grants.sql`; what moves a reminder stands in `ledger/ledger.sql`.
+True here: every state a row can be in is named, and what must never be (a due date without its time, two live attempts
+at one address, money that is not a number) is refused by the database itself, whoever writes. The tables are declared,
+never served: the API has schemas of its own. Who may write what stands in `db/grants.sql`; what moves a reminder
+stands in `ledger/ledger.sql`.
 
-Amounts are NUMERIC(19,4) beside their ISO 4217 currency. Times are aware UTC. `ref` is the caller's own id of a thing, `id` ours.
+Amounts are NUMERIC(19,4) beside their ISO 4217 currency. Times are aware UTC. `ref` is the caller's own id of a thing,
+`id` ours.
 """
 
 from datetime import date, datetime, timedelta
@@ -44,9 +46,10 @@ NAMING = {
     "fk": "fk_%(table_name)s_%(column_0_N_name)s",
     "pk": "pk_%(table_name)s",
 }
-SQLModel.metadata.naming_convention = NAMING  # type: ignore[assignment]
+SQLModel.metadata.naming_convention = NAMING
 
-# 122 random bits, 22 characters: what links carry. Made by the database so that an import of many rows needs no round trip for them.
+# 122 random bits, 22 characters: what links carry. Made by the database so that an import of many rows needs no round
+# trip for them.
 TOKEN = text("rtrim(translate(encode(uuid_send(gen_random_uuid()), 'base64'), '+/', '-_'), '=')")
 NOW = text("clock_timestamp()")
 BUSINESS_NOW = text("business_now()")
@@ -96,7 +99,8 @@ def row_lock() -> Column[int]:
     return Column(SmallInteger, nullable=False, server_default="0")
 
 
-# --- who and what (written by the scheduler) -----------------------------------------------------------------------------------
+# --- who and what (written by the scheduler)
+# -----------------------------------------------------------------------------------
 
 
 class Creditor(SQLModel, table=True):
@@ -131,7 +135,8 @@ class Customer(SQLModel, table=True):
 
 
 class ContactPoint(SQLModel, table=True):
-    """One address. Never deleted while attempts name it: `retired_at` takes it out of use. `token` is its opt-out link."""
+    """One address. Never deleted while attempts name it: `retired_at` takes it out of use. `token` is its opt-out
+    link."""
 
     __tablename__ = "contact_point"
     __table_args__ = (
@@ -161,7 +166,8 @@ class FlowVersion(SQLModel, table=True):
 
 
 class Invoice(SQLModel, table=True):
-    """`settled_at` is set while nothing is owed; `settled_n` counts how often that came true. `token` is the pay page's link."""
+    """`settled_at` is set while nothing is owed; `settled_n` counts how often that came true. `token` is the pay
+    page's link."""
 
     __tablename__ = "invoice"
     __table_args__ = (
@@ -198,7 +204,8 @@ class Invoice(SQLModel, table=True):
 
 
 class Installment(SQLModel, table=True):
-    """One due date's part of an invoice. Scheduler writes amount and credited, payments allocated; the database subtracts."""
+    """One due date's part of an invoice. Scheduler writes amount and credited, payments allocated; the database
+    subtracts."""
 
     __tablename__ = "installment"
     __table_args__ = (
@@ -248,7 +255,8 @@ class Hold(SQLModel, table=True):
     released_at: datetime | None = Field(default=None, sa_column=moment(null=True))
 
 
-# --- the ledger ----------------------------------------------------------------------------------------------------------------
+# --- the ledger
+# ----------------------------------------------------------------------------------------------------------------
 
 
 class Reminder(SQLModel, table=True):
@@ -281,7 +289,9 @@ class Reminder(SQLModel, table=True):
             "(reason IS NOT NULL) = (state IN ('delivered', 'failed', 'uncertain', 'cancelled', 'skipped'))",
             name="reason",
         ),
-        CheckConstraint("state NOT IN ('sending', 'accepted', 'delivered', 'uncertain') OR fence > 0", name="was_claimed"),
+        CheckConstraint(
+            "state NOT IN ('sending', 'accepted', 'delivered', 'uncertain') OR fence > 0", name="was_claimed"
+        ),
         Index("ix_reminder_due", "due_at", "id", postgresql_where=text("state = 'pending'")),
         Index("ix_reminder_queued", "queued_at", postgresql_where=text("state = 'queued'")),
         Index("ix_reminder_lease", "lease", postgresql_where=text("state = 'sending'")),
@@ -327,7 +337,11 @@ class Attempt(SQLModel, table=True):
             postgresql_where=text("state NOT IN ('rejected', 'notsent', 'missed', 'resent')"),
         ),
         Index("ix_attempt_started", "started", postgresql_where=text("state = 'started'")),
-        Index("ix_attempt_receipt_due", "receipt_due", postgresql_where=text("state = 'accepted' AND receipt_due IS NOT NULL")),
+        Index(
+            "ix_attempt_receipt_due",
+            "receipt_due",
+            postgresql_where=text("state = 'accepted' AND receipt_due IS NOT NULL"),
+        ),
         Index("ix_attempt_unknown", "started", postgresql_where=text("state = 'unknown'")),
         Index("ix_attempt_provider_ref", "provider", "provider_ref", postgresql_where=text("provider_ref IS NOT NULL")),
     )
@@ -379,7 +393,9 @@ class CustomerContact(SQLModel, table=True):
     """How often a customer was written to: caps and minimum delays are counted here, under this row's lock."""
 
     __tablename__ = "customer_contact"
-    customer_id: int = Field(sa_column=Column(BigInteger, ForeignKey("customer.id"), primary_key=True, autoincrement=False))
+    customer_id: int = Field(
+        sa_column=Column(BigInteger, ForeignKey("customer.id"), primary_key=True, autoincrement=False)
+    )
     last_at: datetime = Field(sa_column=moment())
     day: date = Field(sa_column=Column(Date, nullable=False))
     day_n: int = Field(sa_column=whole())
@@ -398,7 +414,8 @@ class BounceMail(SQLModel, table=True):
     received_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
 
 
-# --- money (written by payments) -----------------------------------------------------------------------------------------------
+# --- money (written by payments)
+# -----------------------------------------------------------------------------------------------
 
 
 class Source(SQLModel, table=True):
@@ -470,17 +487,22 @@ class Allocation(SQLModel, table=True):
     """The part of a payment that is matched to an installment."""
 
     __tablename__ = "allocation"
-    __table_args__ = (CheckConstraint("amount > 0", name="amount"), Index("ix_allocation_installment", "installment_id"))
+    __table_args__ = (
+        CheckConstraint("amount > 0", name="amount"),
+        Index("ix_allocation_installment", "installment_id"),
+    )
     payment_id: int = Field(sa_column=Column(BigInteger, ForeignKey("payment.id"), primary_key=True))
     installment_id: int = Field(sa_column=Column(BigInteger, ForeignKey("installment.id"), primary_key=True))
     amount: Decimal = Field(sa_column=money())
 
 
-# --- all services --------------------------------------------------------------------------------------------------------------
+# --- all services
+# --------------------------------------------------------------------------------------------------------------
 
 
 class Event(SQLModel, table=True):
-    """The timeline and the audit trail: append only. Kind + ids, codes, amounts; no names, no addresses. Text is made when read."""
+    """The timeline and the audit trail: append only. Kind + ids, codes, amounts; no names, no addresses. Text is made
+    when read."""
 
     __tablename__ = "event"
     __table_args__ = (
@@ -522,9 +544,13 @@ class Idempotency(SQLModel, table=True):
 
 
 class BusinessClock(SQLModel, table=True):
-    """The one row that shifts business time: 0 in production; the sandbox moves it, for all processes, over restarts."""
+    """The one row that shifts business time: 0 in production; the sandbox moves it, for all processes, over
+    restarts."""
 
     __tablename__ = "business_clock"
-    __table_args__ = (CheckConstraint("id = 1", name="one_row"), CheckConstraint("ahead >= interval '0'", name="forward"))
+    __table_args__ = (
+        CheckConstraint("id = 1", name="one_row"),
+        CheckConstraint("ahead >= interval '0'", name="forward"),
+    )
     id: int = Field(default=1, sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
     ahead: timedelta = Field(sa_column=Column(Interval, nullable=False, server_default=text("'0'")))

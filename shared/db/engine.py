@@ -1,8 +1,9 @@
 """One pool for each service, and two ways to use it.
 
-True here: `transaction()` and `connection()` lend the raw asyncpg connection of the same pool that `session()` draws from, so a
-process never holds more connections than it says. Timeouts are the server's own: a client that dies in a cancel scope cannot leave
-a lock behind. No statement is sent to test a connection: a dead one is seen by its closed socket and replaced.
+True here: `transaction()` and `connection()` lend the raw asyncpg connection of the same pool that `session()` draws
+from, so a process never holds more connections than it says. Timeouts are the server's own: a client that dies in a
+cancel scope cannot leave a lock behind. No statement is sent to test a connection: a dead one is seen by its closed
+socket and replaced.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -28,9 +29,12 @@ RETRIED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
 
 
 class Database:
-    """`url`: postgresql://user:password@host:port/name. `role`: what the process may do, taken on at connect (see grants.sql)."""
+    """`url`: postgresql://user:password@host:port/name. `role`: what the process may do, taken on at connect (see
+    grants.sql)."""
 
-    def __init__(self, url: str, *, role: str | None = None, pool_size: int = 10, limits: dict[str, str] | None = None) -> None:
+    def __init__(
+        self, url: str, *, role: str | None = None, pool_size: int = 10, limits: dict[str, str] | None = None
+    ) -> None:
         settings = {**SESSION_LIMITS, **(limits or {}), **({"role": role} if role else {})}
         self.engine: AsyncEngine = create_async_engine(
             make_url(url).set(drivername="postgresql+asyncpg"),
@@ -56,7 +60,8 @@ class Database:
         try:
             yield raw
         except BaseException as error:
-            # In the middle of a statement the protocol may be out of step: such a connection must not go back to the pool.
+            # In the middle of a statement the protocol may be out of step: such a connection must not go back to the
+            # pool.
             if raw.is_closed() or not isinstance(error, Exception):
                 lent.invalidate()
             raise
@@ -94,9 +99,7 @@ def _register_codecs(adapted: Any, _record: Any) -> None:
 
 
 async def _set_json_codec(raw: asyncpg.Connection) -> None:
-    await raw.set_type_codec(
-        "jsonb", schema="pg_catalog", encoder=_jsonb_out, decoder=_jsonb_in, format="binary"
-    )
+    await raw.set_type_codec("jsonb", schema="pg_catalog", encoder=_jsonb_out, decoder=_jsonb_in, format="binary")
 
 
 def _jsonb_out(value: object) -> bytes:

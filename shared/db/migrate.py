@@ -1,6 +1,8 @@
-"""Brings a database to this version: migrations, then the ledger's functions, then the grants. Safe to run twice, and twice at once.
+"""Brings a database to this version: migrations, then the ledger's functions, then the grants. Safe to run twice, and
+twice at once.
 
-The functions and the grants are not migrations: they are replaced whole each time, so their files always say what is in force.
+The functions and the grants are not migrations: they are replaced whole each time, so their files always say what is
+in force.
 """
 
 from importlib.resources import files
@@ -10,8 +12,8 @@ import asyncpg
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 from sqlalchemy.engine import make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 
 ONE_AT_A_TIME = 0x44756E6E  # advisory lock: two migrating processes wait for each other
 

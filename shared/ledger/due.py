@@ -1,4 +1,5 @@
-"""DUE and SWEEP: time takes reminders out of pending, and takes back what was lost on the way. The scheduler's loops call this."""
+"""DUE and SWEEP: time takes reminders out of pending, and takes back what was lost on the way. The scheduler's loops
+call this."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,7 +62,9 @@ class Uncertain:
     alternatives: int
 
 
-async def queue_due(tx: asyncpg.Connection, *, limit: int, max_queued: int, now: datetime | None = None) -> list[Queued]:
+async def queue_due(
+    tx: asyncpg.Connection, *, limit: int, max_queued: int, now: datetime | None = None
+) -> list[Queued]:
     """In a transaction, with the insertion of the next occurrences; publish after its commit."""
     rows = await tx.fetch("SELECT * FROM queue_due($1, $2, $3)", now, limit, max_queued)
     return [Queued(*row) for row in rows]
@@ -97,7 +100,9 @@ async def expire_receipts(connection: asyncpg.Connection, limit: int, now: datet
 async def uncertain_since(
     connection: asyncpg.Connection, age: timedelta, limit: int, now: datetime | None = None
 ) -> list[Uncertain]:
-    return [Uncertain(*row) for row in await connection.fetch("SELECT * FROM uncertain_since($1, $2, $3)", now, age, limit)]
+    return [
+        Uncertain(*row) for row in await connection.fetch("SELECT * FROM uncertain_since($1, $2, $3)", now, age, limit)
+    ]
 
 
 async def resolve_uncertain(

@@ -467,12 +467,13 @@ $$;
 
 -- === RECORD and RECEIPT ==========================================================================================================
 
--- What became of attempts: p_outcomes 'accepted' | 'unknown' | 'rejected' | 'notsent' | 'missed' | 'broken' (could not be made: not
--- sent, and failed after p_broken_limit of them). Always writes its attempt; the reminder only if this attempt is its current one
+-- What became of attempts: p_outcomes 'accepted' | 'unknown' | 'rejected' | 'notsent' | 'missed' | 'deferred' (not sent: the
+-- customer's own server says later; rejected once it said so p_deferred_limit times) | 'broken' (could not be made: not sent, and
+-- failed after p_broken_limit of them). Always writes its attempt; the reminder only if this attempt is its current one
 -- and nothing later is known. Answers the invoices whose cancelled reminder turns out not to have gone: see request_replan.
 CREATE OR REPLACE FUNCTION record(
   p_now timestamptz, p_ids bigint[], p_fences integer[], p_outcomes text[], p_refs text[], p_details text[], p_retry interval[],
-  p_suppress text[], p_receipt_within interval[], p_missed_limit integer, p_broken_limit integer)
+  p_suppress text[], p_receipt_within interval[], p_missed_limit integer, p_deferred_limit integer, p_broken_limit integer)
 RETURNS bigint[] LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -486,7 +487,12 @@ BEGIN
            CASE WHEN s.outcome = 'missed' AND p_missed_limit <= 1 + (
                   SELECT count(*) FROM attempt m WHERE m.reminder_id = s.id AND m.channel = a.channel
                      AND m.contact_point_id = a.contact_point_id AND m.state = 'missed')
-                THEN 'undelivered' WHEN s.outcome = 'broken' THEN 'notsent' ELSE s.outcome END AS becomes
+                THEN 'undelivered'
+                WHEN s.outcome = 'deferred' AND p_deferred_limit <= 1 + (
+                  SELECT count(*) FROM attempt m WHERE m.reminder_id = s.id AND m.channel = a.channel
+                     AND m.contact_point_id = a.contact_point_id AND m.state = 'notsent')
+                THEN 'rejected'
+                WHEN s.outcome IN ('broken', 'deferred') THEN 'notsent' ELSE s.outcome END AS becomes
       FROM unnest(p_ids, p_fences, p_outcomes, p_refs, p_details, p_retry, p_suppress, p_receipt_within)
            AS s (id, fence, outcome, ref, detail, retry, suppress, within)
       JOIN attempt a ON a.reminder_id = s.id AND a.fence = s.fence
@@ -514,7 +520,11 @@ BEGIN
              WHEN s.becomes = 'unknown' THEN 'no_answer'
              WHEN s.becomes IN ('rejected', 'undelivered') AND s.alternatives = 0 THEN 'no_channel_left'
              WHEN s.outcome = 'broken' AND r.tries + 1 >= p_broken_limit THEN 'cannot_be_made' END,
-           due_at = CASE WHEN s.becomes IN ('accepted', 'unknown') THEN r.due_at ELSE v_now + coalesce(s.retry, interval '0') END,
+           due_at = CASE WHEN s.becomes IN ('accepted', 'unknown') THEN r.due_at
+                         WHEN s.becomes IN ('rejected', 'undelivered') THEN v_now
+                         WHEN s.outcome = 'deferred' THEN v_now + least(s.retry * power(2, least(r.tries, 8)), interval '6 hours')
+                         WHEN s.outcome = 'missed' THEN v_now + s.retry
+                         ELSE v_now + least(s.retry * (1 + r.tries), interval '10 minutes') END,
            lease = NULL, tries = r.tries + (s.becomes IN ('notsent', 'missed'))::int
       FROM said s WHERE r.id = s.id AND r.fence = s.fence AND r.state IN ('sending', 'uncertain')
   ), log AS (
@@ -532,10 +542,12 @@ BEGIN
 END
 $$;
 
--- A provider's later word: p_kinds 'delivered' | 'undelivered' | 'missed'. Ranked, never backwards, doubled and unordered welcome.
+-- A provider's later word: p_kinds 'delivered' | 'undelivered' | 'missed' (which is undelivered once it was missed p_missed_limit
+-- times at that address). Ranked, never backwards, doubled and unordered welcome.
 -- `delivered` counts from any attempt; a failure moves the reminder only if its attempt is the current one. Answers as record().
 CREATE OR REPLACE FUNCTION receive(
-  p_now timestamptz, p_ids bigint[], p_fences integer[], p_kinds text[], p_details text[], p_suppress text[], p_retry interval)
+  p_now timestamptz, p_ids bigint[], p_fences integer[], p_kinds text[], p_details text[], p_suppress text[], p_retry interval,
+  p_missed_limit integer)
 RETURNS bigint[] LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -545,7 +557,12 @@ BEGIN
   PERFORM FROM reminder r WHERE r.id = ANY (p_ids) ORDER BY r.id FOR UPDATE;
 
   WITH said AS MATERIALIZED (
-    SELECT DISTINCT ON (s.id, s.fence) s.*, a.channel, a.contact_point_id, a.alternatives, a.invoice_id, a.state AS was
+    SELECT DISTINCT ON (s.id, s.fence) s.id, s.fence, s.detail, s.suppress, a.channel, a.contact_point_id, a.alternatives,
+           a.invoice_id, a.state AS was,
+           CASE WHEN s.kind = 'missed' AND p_missed_limit <= 1 + (
+                  SELECT count(*) FROM attempt m WHERE m.reminder_id = s.id AND m.channel = a.channel
+                     AND m.contact_point_id = a.contact_point_id AND m.state = 'missed')
+                THEN 'undelivered' ELSE s.kind END AS kind
       FROM unnest(p_ids, p_fences, p_kinds, p_details, p_suppress) AS s (id, fence, kind, detail, suppress)
       JOIN attempt a ON a.reminder_id = s.id AND a.fence = s.fence
      ORDER BY s.id, s.fence, (s.kind = 'delivered') DESC
@@ -666,6 +683,7 @@ END
 $$;
 
 -- Gives a payment's money to what it pays: less than before is taken back from the youngest due date, more fills the oldest first.
+-- The rest of a payment that a person has allocated (by_hand) is that person's. An installment that is open again is planned anew.
 -- The caller holds the locks of the payment and of every invoice that it touches.
 CREATE OR REPLACE FUNCTION apply_payment(p_payment bigint, p_now timestamptz) RETURNS bigint[] LANGUAGE plpgsql AS
 $$
@@ -677,13 +695,15 @@ DECLARE
   v_part numeric;
   v_row record;
   v_touched bigint[] := '{}';
+  v_reopened bigint[] := '{}';
 BEGIN
   SELECT * INTO v_payment FROM payment WHERE id = p_payment;
   SELECT * INTO v_invoice FROM invoice WHERE id = v_payment.invoice_id;
   SELECT v_payment.amount - coalesce(sum(a.amount), 0) INTO v_rest FROM allocation a WHERE a.payment_id = p_payment;
 
   IF v_rest < 0 THEN
-    FOR v_row IN SELECT a.installment_id, a.amount, n.invoice_id FROM allocation a JOIN installment n ON n.id = a.installment_id
+    FOR v_row IN SELECT a.installment_id, a.amount, n.invoice_id, n.open_amount
+                   FROM allocation a JOIN installment n ON n.id = a.installment_id
                   WHERE a.payment_id = p_payment ORDER BY n.due_date DESC, n.no DESC LOOP
       EXIT WHEN v_rest >= 0;
       v_part := least(v_row.amount, -v_rest);
@@ -695,10 +715,13 @@ BEGIN
       END IF;
       v_rest := v_rest + v_part;
       v_touched := v_touched || v_row.invoice_id;
+      v_reopened := v_reopened || CASE WHEN v_row.open_amount = 0 THEN v_row.invoice_id END;
     END LOOP;
+    UPDATE invoice SET replan_at = coalesce(replan_at, p_now) WHERE id = ANY (v_reopened) AND closed_as IS NULL;
   END IF;
 
-  v_reason := CASE WHEN v_invoice.id IS NULL THEN 'unknown_invoice'
+  v_reason := CASE WHEN v_payment.unmatched_reason = 'by_hand' THEN 'by_hand'
+                   WHEN v_invoice.id IS NULL THEN 'unknown_invoice'
                    WHEN v_payment.currency <> v_invoice.currency THEN 'other_currency'
                    WHEN v_invoice.closed_as IS NOT NULL THEN 'invoice_' || v_invoice.closed_as END;
   IF v_rest > 0 AND v_reason IS NULL THEN
@@ -717,9 +740,45 @@ BEGIN
     v_reason := CASE WHEN v_rest > 0 THEN 'overpaid' END;
   END IF;
 
-  UPDATE payment SET allocated = amount - v_rest, unmatched_reason = CASE WHEN v_rest > 0 THEN v_reason END WHERE id = p_payment;
+  UPDATE payment SET allocated = amount - v_rest,
+                     unmatched_reason = CASE WHEN v_rest > 0 OR v_reason = 'by_hand' THEN v_reason END WHERE id = p_payment;
   RETURN v_touched;
 END
+$$;
+
+-- Deals the money of these invoices' payments out anew: first to the installments that payments name, then to the oldest due date.
+-- Called when money was freed or is over while something is open, so that what is owed never depends on the order of events.
+-- What a person has allocated stays. The caller holds the invoices' locks, and settles.
+CREATE OR REPLACE FUNCTION refill(p_invoices bigint[], p_now timestamptz) RETURNS void LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_invoices bigint[] := ARRAY(SELECT i.id FROM invoice i WHERE i.id = ANY (p_invoices) AND i.closed_as IS NULL);
+  v_settled bigint[] := ARRAY(SELECT n.id FROM installment n WHERE n.invoice_id = ANY (v_invoices) AND n.open_amount = 0);
+  v_payments bigint[];
+  v_row record;
+BEGIN
+  SELECT array_agg(l.id) INTO v_payments FROM (
+    SELECT y.id FROM payment y WHERE y.invoice_id = ANY (v_invoices) AND y.unmatched_reason IS DISTINCT FROM 'by_hand'
+     ORDER BY y.id FOR UPDATE) l;
+  WITH freed AS (
+    DELETE FROM allocation a WHERE a.payment_id = ANY (v_payments) RETURNING a.installment_id, a.amount
+  )
+  UPDATE installment n SET allocated = n.allocated - f.amount
+    FROM (SELECT installment_id, sum(amount) AS amount FROM freed GROUP BY 1) f WHERE n.id = f.installment_id;
+  FOR v_row IN SELECT y.id FROM payment y WHERE y.id = ANY (v_payments) ORDER BY y.installment_no IS NULL, y.id LOOP
+    PERFORM apply_payment(v_row.id, p_now);
+  END LOOP;
+  UPDATE invoice i SET replan_at = coalesce(i.replan_at, p_now)
+   WHERE i.id IN (SELECT n.invoice_id FROM installment n WHERE n.id = ANY (v_settled) AND n.open_amount > 0);
+END
+$$;
+
+-- Of these invoices, those that have money over although something is open: an amount was raised, a payment reversed.
+CREATE OR REPLACE FUNCTION refillable(p_invoices bigint[]) RETURNS bigint[] LANGUAGE sql STABLE AS
+$$
+  SELECT coalesce(array_agg(DISTINCT y.invoice_id), '{}') FROM payment y JOIN invoice i ON i.id = y.invoice_id
+   WHERE y.invoice_id = ANY (p_invoices) AND y.allocated < y.amount AND y.unmatched_reason = 'overpaid' AND i.closed_as IS NULL
+     AND y.installment_no IS NULL AND EXISTS (SELECT FROM installment n WHERE n.invoice_id = i.id AND n.open_amount > 0)
 $$;
 
 -- The invoice a payment speaks of: by the ERP's id, else by the payment reference, if that names just one.
@@ -786,6 +845,9 @@ BEGIN
       FROM fold f WHERE y.id = v_payment.id
     RETURNING y.* INTO v_payment;
     PERFORM apply_payment(v_payment.id, v_now);
+    IF p_kind = 'reversed' OR v_payment.installment_no IS NOT NULL THEN
+      PERFORM refill(v_locked, v_now);
+    END IF;
     INSERT INTO event (at, invoice_id, kind, data)
     SELECT v_now, l, 'payment.' || p_kind,
            jsonb_strip_nulls(jsonb_build_object('payment_id', p_payment_ref, 'amount', p_amount::text, 'currency', p_currency))
@@ -793,7 +855,9 @@ BEGIN
     PERFORM settle(v_locked, v_now);
   END IF;
 
-  RETURN QUERY SELECT v_fresh, y.id, y.invoice_id, y.unmatched_reason, y.amount - y.allocated, barrier(v_locked, p_window)
+  RETURN QUERY SELECT v_fresh, y.id, y.invoice_id,
+                      CASE WHEN p_kind = 'reversed' AND y.currency IS NULL THEN 'unknown_payment' ELSE y.unmatched_reason END,
+                      y.amount - y.allocated, barrier(v_locked, p_window)
                  FROM payment y WHERE y.id = v_payment.id;
 END
 $$;
@@ -811,7 +875,8 @@ BEGIN
   IF NOT EXISTS (SELECT FROM invoice i JOIN payment y ON y.invoice_ref = i.ref
                   WHERE i.id = ANY (p_invoices) AND y.invoice_id IS NULL)
      AND NOT EXISTS (SELECT FROM invoice i JOIN payment y ON y.reference = i.payment_reference
-                      WHERE i.id = ANY (p_invoices) AND y.invoice_id IS NULL AND y.invoice_ref IS NULL) THEN
+                      WHERE i.id = ANY (p_invoices) AND y.invoice_id IS NULL AND y.invoice_ref IS NULL)
+     AND refillable(p_invoices) = '{}' THEN
     RETURN v_touched;
   END IF;
   PERFORM FROM invoice i WHERE i.id = ANY (p_invoices) ORDER BY i.id FOR NO KEY UPDATE;
@@ -827,18 +892,108 @@ BEGIN
     SELECT v_now, v_row.target, 'payment.matched', jsonb_build_object('payment_id', y.payment_ref, 'amount', y.amount::text)
       FROM payment y WHERE y.id = v_row.id;
   END LOOP;
+  v_touched := v_touched || refillable(p_invoices);
+  PERFORM refill(v_touched, v_now);
   PERFORM settle(v_touched, v_now);
   RETURN v_touched;
 END
 $$;
 
--- What the reconciler asks: invoices for which a payment waits although both are there.
+-- What the reconciler asks: invoices for which money waits although both are there.
 CREATE OR REPLACE FUNCTION missed_matches(p_limit integer) RETURNS bigint[] LANGUAGE sql STABLE AS
 $$
-  SELECT coalesce(array_agg(DISTINCT m.invoice_id), '{}') FROM (
-    SELECT invoice_of(y.invoice_ref, y.reference) AS invoice_id FROM payment y
-     WHERE y.invoice_id IS NULL AND y.amount > 0 ORDER BY y.id DESC LIMIT p_limit) m
-   WHERE m.invoice_id IS NOT NULL
+  WITH waiting AS MATERIALIZED (
+    SELECT y.id, y.invoice_id, y.invoice_ref, y.reference, y.unmatched_reason FROM payment y WHERE y.allocated < y.amount
+  ), missed AS (
+    SELECT i.id FROM waiting y JOIN invoice i ON i.ref = y.invoice_ref WHERE y.invoice_id IS NULL
+    UNION SELECT invoice_of(NULL, y.reference) FROM waiting y
+           WHERE y.invoice_id IS NULL AND y.invoice_ref IS NULL AND y.reference IS NOT NULL
+    UNION SELECT unnest(refillable(ARRAY(SELECT y.invoice_id FROM waiting y WHERE y.unmatched_reason = 'overpaid')))
+  )
+  SELECT coalesce(array_agg(m.id), '{}') FROM (SELECT id FROM missed WHERE id IS NOT NULL ORDER BY id LIMIT p_limit) m
+$$;
+
+-- A person gives a payment's money to an invoice, the oldest due date first or to one installment; p_amount NULL: as much as fits.
+-- `refused` says why nothing was done. From now on the rest of this payment is for persons to decide.
+CREATE OR REPLACE FUNCTION allocate_payment(
+  p_payment bigint, p_invoice bigint, p_installment_no integer, p_amount numeric, p_window interval, p_now timestamptz,
+  OUT refused text, OUT given numeric, OUT wait double precision) LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_payment payment;
+  v_invoice invoice;
+  v_rest numeric;
+  v_open numeric;
+BEGIN
+  SELECT * INTO v_invoice FROM invoice i WHERE i.id = p_invoice FOR NO KEY UPDATE;
+  SELECT * INTO v_payment FROM payment y WHERE y.id = p_payment FOR UPDATE;
+  v_rest := v_payment.amount - v_payment.allocated;
+  SELECT coalesce(sum(n.open_amount), 0) INTO v_open FROM installment n
+   WHERE n.invoice_id = p_invoice AND (p_installment_no IS NULL OR n.no = p_installment_no);
+  given := coalesce(p_amount, least(v_rest, v_open));
+  refused := CASE WHEN v_rest = 0 THEN 'nothing_left' WHEN v_payment.currency <> v_invoice.currency THEN 'other_currency'
+                  WHEN v_invoice.closed_as IS NOT NULL THEN 'invoice_' || v_invoice.closed_as WHEN v_open = 0 THEN 'nothing_owed'
+                  WHEN given > v_rest THEN 'more_than_left' WHEN given > v_open THEN 'more_than_owed' END;
+  wait := 0;
+  IF refused IS NOT NULL THEN RETURN; END IF;
+
+  WITH owed AS (
+    SELECT n.id, n.open_amount, sum(n.open_amount) OVER (ORDER BY n.due_date, n.no) - n.open_amount AS before FROM installment n
+     WHERE n.invoice_id = p_invoice AND n.open_amount > 0 AND (p_installment_no IS NULL OR n.no = p_installment_no)
+  ), part AS (
+    SELECT o.id, least(o.open_amount, given - o.before) AS amount FROM owed o WHERE o.before < given
+  ), booked AS (
+    UPDATE installment n SET allocated = n.allocated + p.amount FROM part p WHERE n.id = p.id
+  )
+  INSERT INTO allocation (payment_id, installment_id, amount) SELECT p_payment, p.id, p.amount FROM part p
+  ON CONFLICT (payment_id, installment_id) DO UPDATE SET amount = allocation.amount + excluded.amount;
+  UPDATE payment SET allocated = allocated + given, invoice_id = coalesce(invoice_id, p_invoice), unmatched_reason = 'by_hand'
+   WHERE id = p_payment;
+  INSERT INTO event (at, invoice_id, kind, data)
+  VALUES (v_now, p_invoice, 'payment.allocated', jsonb_build_object('payment_id', v_payment.payment_ref, 'amount', given::text));
+  PERFORM settle(ARRAY[p_invoice], v_now);
+  wait := barrier(ARRAY[p_invoice], p_window);
+END
+$$;
+
+-- A person takes a payment's money back from an invoice (NULL: from all). Answers how much. It stays free until a person decides.
+CREATE OR REPLACE FUNCTION undo_allocation(p_payment bigint, p_invoice bigint, p_installment_no integer, p_now timestamptz)
+RETURNS numeric LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_locked bigint[];
+  v_freed numeric;
+  v_touched bigint[];
+  v_reopened bigint[];
+BEGIN
+  SELECT array_agg(l.id) INTO v_locked FROM (
+    SELECT i.id FROM invoice i WHERE (p_invoice IS NULL OR i.id = p_invoice) AND i.id IN (
+       SELECT n.invoice_id FROM allocation a JOIN installment n ON n.id = a.installment_id WHERE a.payment_id = p_payment)
+     ORDER BY i.id FOR NO KEY UPDATE) l;
+  PERFORM FROM payment y WHERE y.id = p_payment FOR UPDATE;
+  WITH gone AS (
+    DELETE FROM allocation a USING installment n
+     WHERE a.payment_id = p_payment AND n.id = a.installment_id AND n.invoice_id = ANY (v_locked)
+       AND (p_installment_no IS NULL OR n.no = p_installment_no)
+    RETURNING a.installment_id, a.amount, n.invoice_id, n.open_amount
+  ), back AS (
+    UPDATE installment n SET allocated = n.allocated - g.amount FROM gone g WHERE n.id = g.installment_id
+  )
+  SELECT coalesce(sum(g.amount), 0), array_agg(g.invoice_id), array_agg(g.invoice_id) FILTER (WHERE g.open_amount = 0)
+    INTO v_freed, v_touched, v_reopened FROM gone g;
+  IF v_freed = 0 THEN RETURN v_freed; END IF;
+
+  UPDATE payment SET allocated = allocated - v_freed, unmatched_reason = 'by_hand' WHERE id = p_payment;
+  UPDATE invoice SET replan_at = coalesce(replan_at, v_now) WHERE id = ANY (v_reopened) AND closed_as IS NULL;
+  INSERT INTO event (at, invoice_id, kind, data)
+  SELECT DISTINCT v_now, t, 'payment.unallocated', jsonb_build_object('payment_id', y.payment_ref)
+    FROM unnest(v_touched) t, payment y WHERE y.id = p_payment;
+  PERFORM refill(v_touched, v_now);
+  PERFORM settle(v_touched, v_now);
+  RETURN v_freed;
+END
 $$;
 
 -- === people ======================================================================================================================

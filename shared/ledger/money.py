@@ -1,7 +1,8 @@
 """SETTLE, PAYMENT and the stops that people make: what changes whether a reminder may go at all.
 
-True here: each call is one statement that has committed when it returns (unless the caller opened a transaction), and answers how
-long the hand-off barrier lasts. Only after `asyncio.sleep` of that may anybody be told that nothing more will go out.
+True here: each call is one statement that has committed when it returns (unless the caller opened a transaction), and
+answers how long the hand-off barrier lasts. Only after `asyncio.sleep` of that may anybody be told that nothing more
+will go out.
 """
 
 from collections.abc import Sequence
@@ -33,7 +34,8 @@ class PaymentSaid:
 
 @dataclass(frozen=True, slots=True)
 class PaymentRecorded:
-    """`fresh` False: heard before. `wait`: seconds of the hand-off barrier. `unallocated`: money that matched nothing, see reason."""
+    """`fresh` False: heard before. `wait`: seconds of the hand-off barrier. `unallocated`: money that matched nothing,
+    see reason."""
 
     fresh: bool
     payment_id: int
@@ -46,7 +48,8 @@ class PaymentRecorded:
 async def record_payment(
     connection: asyncpg.Connection, said: PaymentSaid, *, window: timedelta, now: datetime | None = None
 ) -> PaymentRecorded:
-    """One round trip. Raises asyncpg.SerializationError when another event of the payment got in between: Database.retrying."""
+    """One round trip. Raises asyncpg.SerializationError when another event of the payment got in between:
+    Database.retrying."""
     row = await connection.fetchrow(
         "SELECT * FROM record_payment($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         said.source_id,
@@ -68,10 +71,76 @@ async def record_payment(
     return PaymentRecorded(*row)
 
 
-async def match_waiting(connection: asyncpg.Connection, invoices: Sequence[int], now: datetime | None = None) -> list[int]:
+async def match_waiting(
+    connection: asyncpg.Connection, invoices: Sequence[int], now: datetime | None = None
+) -> list[int]:
     """After the commit of an invoice or of a payment: finds the other. Answers the invoices that got money."""
     touched: list[int] = await connection.fetchval("SELECT match_waiting($1, $2)", invoices, now)
     return touched
+
+
+async def match_by_name(
+    connection: asyncpg.Connection, invoice_ref: str | None, reference: str | None, now: datetime | None = None
+) -> list[int]:
+    """`match_waiting` for the one invoice that a payment speaks of, if it is there by now."""
+    touched: list[int] = await connection.fetchval(
+        "SELECT match_waiting(array_remove(ARRAY[invoice_of($1, $2)], NULL), $3)", invoice_ref, reference, now
+    )
+    return touched
+
+
+async def missed_matches(connection: asyncpg.Connection, limit: int) -> list[int]:
+    """Invoices for which money waits although both are there: for `match_waiting`, and more than none is an alarm."""
+    invoices: list[int] = await connection.fetchval("SELECT missed_matches($1)", limit)
+    return invoices
+
+
+@dataclass(frozen=True, slots=True)
+class Allocated:
+    """`refused`: nothing_left, nothing_owed, more_than_left, more_than_owed, other_currency, invoice_void or
+    _uncollectible."""
+
+    refused: str | None
+    amount: Decimal
+    wait: float
+
+
+async def allocate_payment(
+    connection: asyncpg.Connection,
+    payment_id: int,
+    invoice_id: int,
+    installment_no: int | None,
+    amount: Decimal | None,
+    *,
+    window: timedelta,
+    now: datetime | None = None,
+) -> Allocated:
+    """By hand; `amount` None: as much as fits."""
+    row = await connection.fetchrow(
+        "SELECT * FROM allocate_payment($1, $2, $3, $4, $5, $6)",
+        payment_id,
+        invoice_id,
+        installment_no,
+        amount,
+        window,
+        now,
+    )
+    assert row is not None
+    return Allocated(*row)
+
+
+async def undo_allocation(
+    connection: asyncpg.Connection,
+    payment_id: int,
+    invoice_id: int | None,
+    installment_no: int | None,
+    now: datetime | None = None,
+) -> Decimal:
+    """How much was taken back; 0 when there was nothing."""
+    freed: Decimal = await connection.fetchval(
+        "SELECT undo_allocation($1, $2, $3, $4)", payment_id, invoice_id, installment_no, now
+    )
+    return freed
 
 
 async def settle(tx: asyncpg.Connection, invoices: Sequence[int], now: datetime | None = None) -> None:

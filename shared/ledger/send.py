@@ -36,7 +36,8 @@ class Caps:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`verdict`: claimed, cancelled, skipped, failed, moved, late, capped or giveback. The rest is what the message says."""
+    """`verdict`: claimed, cancelled, skipped, failed, moved, late, capped or giveback. The rest is what the message
+    says."""
 
     reminder_id: int
     verdict: str
@@ -78,7 +79,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of an attempt. `outcome`: accepted, unknown, rejected, notsent, missed or broken."""
+    """What became of an attempt. `outcome`: accepted, unknown, rejected, notsent, missed, deferred or broken."""
 
     reminder_id: int
     fence: int
@@ -102,7 +103,13 @@ class Receipt:
 
 
 async def claim(
-    connection: asyncpg.Connection, wanted: Sequence[Wanted], *, worker: str, lease: timedelta, caps: Caps, now: datetime | None = None
+    connection: asyncpg.Connection,
+    wanted: Sequence[Wanted],
+    *,
+    worker: str,
+    lease: timedelta,
+    caps: Caps,
+    now: datetime | None = None,
 ) -> list[Claim]:
     """Take t0 = monotonic() before this call: the hand-off window runs from there."""
     rows = await connection.fetch(
@@ -134,12 +141,13 @@ async def record(
     outcomes: Sequence[Recorded],
     *,
     missed_limit: int,
+    deferred_limit: int,
     broken_limit: int,
     now: datetime | None = None,
 ) -> list[int]:
     """Invoices to hand to `request_replan` (usually none)."""
     late: list[int] = await connection.fetchval(
-        "SELECT record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "SELECT record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         now,
         [o.reminder_id for o in outcomes],
         [o.fence for o in outcomes],
@@ -150,17 +158,23 @@ async def record(
         [o.suppress for o in outcomes],
         [o.receipt_within for o in outcomes],
         missed_limit,
+        deferred_limit,
         broken_limit,
     )
     return late
 
 
 async def receive(
-    connection: asyncpg.Connection, receipts: Sequence[Receipt], *, retry_missed: timedelta, now: datetime | None = None
+    connection: asyncpg.Connection,
+    receipts: Sequence[Receipt],
+    *,
+    retry_missed: timedelta,
+    missed_limit: int,
+    now: datetime | None = None,
 ) -> list[int]:
     """As `record`."""
     late: list[int] = await connection.fetchval(
-        "SELECT receive($1, $2, $3, $4, $5, $6, $7)",
+        "SELECT receive($1, $2, $3, $4, $5, $6, $7, $8)",
         now,
         [r.reminder_id for r in receipts],
         [r.fence for r in receipts],
@@ -168,6 +182,7 @@ async def receive(
         [r.detail for r in receipts],
         [r.suppress for r in receipts],
         retry_missed,
+        missed_limit,
     )
     return late
 

@@ -1,7 +1,7 @@
 """What a service is to whoever runs it: routes, parts, and something to start and to stop.
 
-True here: a wiring builds, it does not start. Starting goes in the order given, stopping in the reverse, also when a later start
-failed; so the process that serves one service and the one that serves all three run the same code.
+True here: a wiring builds, it does not start. Starting goes in the order given, stopping in the reverse, also when a
+later start failed; so the process that serves one service and the one that serves all three run the same code.
 """
 
 import asyncio
@@ -77,7 +77,7 @@ def key_lookup(db: Database) -> Callable[[bytes], Awaitable[Caller | None]]:
             row = await connection.fetchrow(
                 "SELECT id, name, scopes FROM api_key WHERE key_hash = $1 AND revoked_at IS NULL", hashed
             )
-        return row and Caller(row["name"], frozenset(row["scopes"]), row["id"])
+        return None if row is None else Caller(row["name"], frozenset(row["scopes"]), row["id"])
 
     return look
 

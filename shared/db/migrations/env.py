@@ -2,7 +2,9 @@
 
 from alembic import context
 
-from shared.tables import SQLModel
+from sqlmodel import SQLModel
+
+import shared.tables  # noqa: F401  # declares them
 
 connection = context.config.attributes["connection"]
 context.configure(

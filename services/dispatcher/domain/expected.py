@@ -1,0 +1,80 @@
+"""From a look to what the claim shall try: the route's first way, later, or none and why. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from shared.flow import FOREVER, Flow, may_interrupt
+from shared.ledger.send import Wanted
+from shared.routing import Attempted, Channel, ContactPoint, LeftOut, Offer, route
+
+DISCREET = frozenset({Channel.EMAIL})  # may come at any hour
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A queued reminder and everything its route depends on."""
+
+    id: int
+    flow_version_id: int
+    step: str
+    leg: str
+    send_until: datetime
+    document_key: str | None
+    preferred_channel: Channel | None
+    timezone: str
+    country: str | None
+    now: datetime
+    points: list[ContactPoint]
+    suppressed: dict[tuple[int, Channel], str]
+    attempts: list[Attempted]
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """`wanted` for the claim, and what was left out with why."""
+
+    wanted: Wanted
+    left_out: tuple[LeftOut, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """The way would interrupt outside the contact window; it opens at `at`."""
+
+    reminder_id: int
+    at: datetime
+
+
+def expect(row: Looked, flow: Flow, offers: Mapping[Channel, Offer]) -> Expected | Later:
+    step = flow.step(row.step)
+    channels = step.then.channels if row.leg == "then" and step.then else step.channels
+    found = route(
+        channels,
+        row.points,
+        offers,
+        suppressed=row.suppressed,
+        preferred_channel=row.preferred_channel,
+        attempted=row.attempts,
+    )
+    if not found.candidates:
+        return Expected(Wanted(row.id, None, None, None, None, 0, _why_none(row)), found.left_out)
+    first = found.candidates[0]
+    if row.send_until == FOREVER and first.channel not in DISCREET:
+        opens = may_interrupt(row.now, flow.window, ZoneInfo(row.timezone), row.country)
+        if opens is not None:
+            return Later(row.id, opens)
+    wanted = Wanted(
+        row.id,
+        first.channel,
+        first.contact_point_id,
+        first.provider,
+        first.cost,
+        len(found.candidates) - 1,
+    )
+    return Expected(wanted, found.left_out)
+
+
+def _why_none(row: Looked) -> str:
+    return "no_channel_left" if row.attempts else "no_usable_contact"

@@ -1,0 +1,83 @@
+"""RECEIPT: a provider's later word about an attempt, and what it means for the address.
+
+True here: a receipt is acknowledged only after it is in the database; said twice, or late, or out of order, it changes
+nothing more.
+"""
+
+from datetime import timedelta
+
+from services.dispatcher.domain.bounces import BounceKind
+from services.dispatcher.domain.outcomes import Accepted, Delivered, Missed, Rejected, SuppressReason
+from services.dispatcher.domain.outcomes import Receipt as ProviderWord
+from shared.db.engine import Database
+from shared.ledger.send import Receipt, receive, request_replan
+
+RETRY_MISSED = timedelta(minutes=30)
+MISSED_LIMIT = 3
+NOTE = """
+INSERT INTO event (at, invoice_id, reminder_id, kind, data)
+SELECT business_now(), r.invoice_id, r.id, $2, $3 FROM reminder r WHERE r.id = $1
+"""
+
+
+class TakeReceipt:
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    async def __call__(self, reminder_id: int, fence: int, word: ProviderWord) -> None:
+        receipt = as_receipt(reminder_id, fence, word)
+        if receipt is None:
+            return
+        async with self._db.connection() as connection:
+            late = await receive(connection, [receipt], retry_missed=RETRY_MISSED, missed_limit=MISSED_LIMIT)
+            if late:
+                await request_replan(connection, late)
+
+    async def knows(self, reminder_id: int, fence: int) -> bool:
+        async with self._db.connection() as connection:
+            found: bool = await connection.fetchval(
+                "SELECT EXISTS (SELECT FROM attempt WHERE reminder_id = $1 AND fence = $2)", reminder_id, fence
+            )
+        return found
+
+
+def as_receipt(reminder_id: int, fence: int, word: ProviderWord) -> Receipt | None:
+    """None: the provider says only that it still has the message."""
+    match word:
+        case Accepted():
+            return None
+        case Delivered(detail=detail):
+            return Receipt(reminder_id, fence, "delivered", detail or None)
+        case Missed(detail=detail):
+            return Receipt(reminder_id, fence, "missed", detail)
+        case Rejected(detail=detail, suppress=suppress):
+            return Receipt(reminder_id, fence, "undelivered", detail, suppress)
+
+
+class TakeBounce:
+    """What the bounce receiver hears. A hard bounce bars the address; an automatic reply or a delay changes nothing."""
+
+    def __init__(self, take: TakeReceipt, db: Database) -> None:
+        self._take = take
+        self._db = db
+
+    async def __call__(self, reminder_id: int, fence: int, kind: BounceKind, detail: str) -> None:
+        match kind:
+            case BounceKind.HARD:
+                await self._take(reminder_id, fence, Rejected(detail, suppress=SuppressReason.BOUNCED))
+            case BounceKind.SOFT:
+                await self._take(reminder_id, fence, Missed(detail))
+            case BounceKind.COMPLAINT:
+                await self._bar(reminder_id, fence, detail)
+            case BounceKind.DELAYED | BounceKind.OUT_OF_OFFICE | BounceKind.UNKNOWN:
+                await self._note(reminder_id, kind, detail)
+
+    async def _bar(self, reminder_id: int, fence: int, detail: str) -> None:
+        """It arrived, and was not wanted."""
+        receipt = Receipt(reminder_id, fence, "delivered", detail, "complained")
+        async with self._db.connection() as connection:
+            await receive(connection, [receipt], retry_missed=RETRY_MISSED, missed_limit=MISSED_LIMIT)
+
+    async def _note(self, reminder_id: int, kind: BounceKind, detail: str) -> None:
+        async with self._db.connection() as connection:
+            await connection.execute(NOTE, reminder_id, f"mail.{kind}", {"detail": detail})

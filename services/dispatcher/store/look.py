@@ -1,0 +1,61 @@
+"""LOOK: what a route is computed from, for reminders that are queued. Reads only; the claim decides."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+import orjson
+
+from services.dispatcher.domain.expected import Looked
+from shared.routing import Attempted, Channel, ContactKind, ContactPoint
+from shared.states import AttemptState
+
+LOOK = """
+SELECT r.id, r.flow_version_id, r.step, r.leg, r.send_until, i.document_key, u.preferred_channel,
+       coalesce(u.timezone, c.timezone) AS timezone, coalesce(u.country, c.country) AS country, business_now() AS now,
+       (SELECT json_agg(json_build_array(p.id, p.kind, p.address, p.channels, p.priority)) FROM contact_point p
+         WHERE p.customer_id = u.id AND p.retired_at IS NULL) AS points,
+       (SELECT json_agg(json_build_array(s.contact_point_id, s.channel, s.reason))
+          FROM contact_point p JOIN suppression s ON s.contact_point_id = p.id
+         WHERE p.customer_id = u.id) AS suppressed,
+       (SELECT json_agg(json_build_array(a.channel, a.contact_point_id, a.state)) FROM attempt a
+         WHERE r.fence > 0 AND a.reminder_id = r.id) AS attempts
+  FROM reminder r JOIN invoice i ON i.id = r.invoice_id
+  JOIN customer u ON u.id = i.customer_id JOIN creditor c ON c.id = i.creditor_id
+ WHERE r.id = ANY ($1::bigint[]) AND r.state = 'queued'
+"""
+
+
+async def look(connection: asyncpg.Connection, ids: Sequence[int]) -> list[Looked]:
+    """Those of the ids that are queued; the others are somebody else's, or done."""
+    return [_looked(row) for row in await connection.fetch(LOOK, ids)]
+
+
+def _looked(row: asyncpg.Record) -> Looked:
+    key, flow_version_id, step, leg, send_until, document_key, preferred, timezone, country, now, *lists = row
+    points, suppressed, attempts = lists
+    return Looked(
+        id=key,
+        flow_version_id=flow_version_id,
+        step=step,
+        leg=leg,
+        send_until=send_until,
+        document_key=document_key,
+        preferred_channel=Channel(preferred) if preferred else None,
+        timezone=timezone,
+        country=country,
+        now=now,
+        points=[_point(*values) for values in _array(points)],
+        suppressed={(point, Channel(channel)): reason for point, channel, reason in _array(suppressed)},
+        attempts=[
+            Attempted(Channel(channel), point, AttemptState(state)) for channel, point, state in _array(attempts)
+        ],
+    )
+
+
+def _point(key: int, kind: str, address: str, channels: list[str] | None, priority: int) -> ContactPoint:
+    return ContactPoint(key, ContactKind(kind), address, tuple(Channel(name) for name in channels or ()), priority)
+
+
+def _array(value: str | None) -> list[Any]:
+    return orjson.loads(value) if value else []

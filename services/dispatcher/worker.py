@@ -1,0 +1,53 @@
+"""What the dispatcher does by itself: two subscriptions, the recorder, the bounce receiver. Stopping drains in the
+same order.
+
+True here: after `stop` returns, everything that was claimed here has been sent or refused, and recorded.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from services.dispatcher.adapters.bounce_receiver import BounceReceiver
+from services.dispatcher.domain.ports import Channel
+from services.dispatcher.handlers.claim_and_send import ClaimAndSend
+from services.dispatcher.handlers.recorder import Recorder
+from shared.bus.port import Bus, Subscription
+from shared.messages import BULK, URGENT
+
+
+class Worker:
+    def __init__(
+        self,
+        bus: Bus,
+        claim_and_send: ClaimAndSend,
+        recorder: Recorder,
+        channels: Sequence[Channel],
+        bounces: BounceReceiver | None,
+        prefetch: int,
+    ) -> None:
+        self._bus = bus
+        self._claim_and_send = claim_and_send
+        self._recorder = recorder
+        self._channels = channels
+        self._bounces = bounces
+        self._prefetch = prefetch
+        self._subscriptions: list[Subscription] = []
+        self._recording: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        if self._bounces:
+            await self._bounces.start()
+        self._recording = asyncio.ensure_future(self._recorder.run())
+        for queue in (URGENT, BULK):
+            self._subscriptions.append(await self._bus.consume(queue, self._claim_and_send, prefetch=self._prefetch))
+
+    async def stop(self) -> None:
+        await asyncio.gather(*(subscription.cancel() for subscription in self._subscriptions))
+        await self._claim_and_send.drained()
+        await self._recorder.drained()
+        if self._recording:
+            self._recording.cancel()
+        if self._bounces:
+            await self._bounces.close()
+        for channel in self._channels:
+            await channel.close()
