@@ -59,13 +59,14 @@ class Slot(NamedTuple):
 class Calendar:
     """The openings of one window in one zone and country. Obtain it through `calendar_of`: it remembers days."""
 
-    __slots__ = ("_after", "_before", "_country", "_openings", "_window", "zone")
+    __slots__ = ("_after", "_before", "_country", "_midnights", "_openings", "_window", "zone")
 
     def __init__(self, window: Window, zone: ZoneInfo, country: str | None) -> None:
         self.zone = zone
         self._window = window
         self._country = country
         self._openings: dict[int, Opening | None] = {}
+        self._midnights: dict[int, datetime] = {}
         self._after: dict[tuple[int, int], Slot] = {}
         self._before: dict[tuple[int, int], Slot] = {}
 
@@ -117,7 +118,11 @@ class Calendar:
 
     def midnight(self, day: int) -> datetime:
         """The first instant of a local day."""
-        return instant(self.zone, day, 0)
+        found = self._midnights.get(day)
+        if found is None:
+            _make_room(self._midnights)
+            found = self._midnights[day] = instant(self.zone, day, 0)
+        return found
 
     def _find_opening(self, day: int) -> Opening | None:
         if (day - 1) % 7 not in self._window.weekdays:  # date.fromordinal(1) was a Monday

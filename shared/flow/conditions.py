@@ -105,9 +105,7 @@ def _try(expression: str, program: cel.Program) -> None:
     except FAILURES as error:
         raise ValueError(f"cannot be judged: {error!s:.200}") from None
     if not isinstance(result, bool):
-        raise ValueError(  # noqa: TRY004  (pydantic turns a ValueError into an error with its place)
-            f"a condition is true or false, this one gives {result!r:.50}"
-        )
+        raise ValueError(f"a condition is true or false, this one gives {result!r:.50}")
 
 
 def _first_fault(error: ValueError) -> str:

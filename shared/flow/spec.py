@@ -84,7 +84,7 @@ class _Part(BaseModel):
 
 
 class When(_Part):
-    """`{on: issue | due | payment}`, or `{days: N, before | after: due}`, with `at` for the steps around the due date."""
+    """`{on: issue | due | payment}`, or `{days: N, before | after: due}`; around the due date with `at`."""
 
     on: Literal["issue", "due", "payment"] | None = None
     before: Literal["due"] | None = None
@@ -105,7 +105,7 @@ class When(_Part):
             raise ValueError(f"'on: {self.on}' goes out at once and takes no time of day; remove at")
         return self
 
-    @property
+    @cached_property
     def anchor(self) -> Anchor:
         return Anchor(self.on or "due")
 
@@ -208,6 +208,10 @@ class Flow(_Part):
         """KeyError when there is none: a row's step is always one of its own flow version."""
         return self._steps_by_id[step_id]
 
+    def anchored(self, anchor: Anchor) -> tuple[Step, ...]:
+        """The steps on issue, around the due date, or on payment, in the order of the flow."""
+        return self._steps_by_anchor[anchor]
+
     @cached_property
     def window(self) -> Window:
         """Without a contact window: any hour of any day."""
@@ -231,3 +235,7 @@ class Flow(_Part):
     @cached_property
     def _steps_by_id(self) -> dict[str, Step]:
         return {step.id: step for step in self.steps}
+
+    @cached_property
+    def _steps_by_anchor(self) -> dict[Anchor, tuple[Step, ...]]:
+        return {anchor: tuple(step for step in self.steps if step.when.anchor is anchor) for anchor in Anchor}

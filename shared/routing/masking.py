@@ -2,7 +2,7 @@
 
 
 def mask_address(address: str) -> str:
-    """`ana@shop.example` -> `a***@shop.example`, `+34600111222` -> `+34***222`, anything else keeps three characters."""
+    """`ana@shop.example` -> `a***@shop.example`, `+34600111222` -> `+34***222`, else three characters stay."""
     local, at, domain = address.rpartition("@")
     if at and local:
         return f"{local[0]}***@{domain}"

@@ -1,6 +1,7 @@
 """The order in which the ways to reach a customer are tried for one reminder.
 
 What must stay true:
+- channels, kinds and states may be the enums or the plain text of a row: they are compared by value;
 - the same inputs give the same route, in every process: the claim computes it anew and compares;
 - no (channel, contact point) comes up again once an attempt on it may have reached the customer or was refused;
 - after an attempt that expired without a receipt the next try is on another channel;
@@ -8,9 +9,9 @@ What must stay true:
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from operator import itemgetter
+from typing import NamedTuple
 
 from shared.routing.channels import ONLY_WHERE_NAMED, REACHED_THROUGH, Channel, ContactKind
 from shared.routing.masking import mask_address
@@ -19,8 +20,7 @@ from shared.states import AttemptState
 GOES_AGAIN = frozenset({AttemptState.NOTSENT, AttemptState.MISSED, AttemptState.RESENT})
 
 
-@dataclass(frozen=True, slots=True)
-class ContactPoint:
+class ContactPoint(NamedTuple):
     """One address. `channels`, when given, restricts what it is used for; a lower `priority` goes first."""
 
     id: int
@@ -30,31 +30,27 @@ class ContactPoint:
     priority: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
+class Offer(NamedTuple):
     """The provider that a channel uses now, and what one message costs there."""
 
     provider: str
     cost: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class Attempted:
+class Attempted(NamedTuple):
     channel: Channel
     contact_point_id: int
     state: AttemptState
 
 
-@dataclass(frozen=True, slots=True)
-class Candidate:
+class Candidate(NamedTuple):
     channel: Channel
     contact_point_id: int
     provider: str
     cost: Decimal
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
+class LeftOut(NamedTuple):
     """A way that the flow names and that was not taken. Formatted only when somebody reads it."""
 
     channel: Channel
@@ -66,8 +62,7 @@ class LeftOut:
         return f"{where}: {self.reason}"
 
 
-@dataclass(frozen=True, slots=True)
-class Route:
+class Route(NamedTuple):
     """`candidates` in the order to try them; the first one is next. Empty: no channel is left."""
 
     candidates: tuple[Candidate, ...]
@@ -107,7 +102,7 @@ def route(
             if reason is not None:
                 left_out.append(LeftOut(channel, reason, point.address))
                 continue
-            key = (channel is not preferred_channel, offer.cost, position, point.priority, point.id)
+            key = (channel != preferred_channel, offer.cost, position, point.priority, point.id)
             ranked.append((key, Candidate(channel, point.id, offer.provider, offer.cost)))
     if len(ranked) > 1:
         ranked.sort(key=itemgetter(0))
@@ -125,7 +120,7 @@ def _used(attempted: Iterable[Attempted]) -> dict[tuple[Channel, int], AttemptSt
 
 
 def _reaches(point: ContactPoint, channel: Channel) -> bool:
-    if REACHED_THROUGH[channel] is not point.kind:
+    if REACHED_THROUGH[channel] != point.kind:
         return False
     if point.channels:
         return channel in point.channels

@@ -124,6 +124,14 @@ def test_a_customer_nobody_can_reach_has_an_empty_route_with_reasons():
     assert reasons(found) == ["email: no email that is used for it", "sms: no phone that is used for it"]
 
 
+def test_rows_of_the_database_with_plain_words_route_the_same():
+    plain = [MAIL._replace(kind="email"), PHONE._replace(kind="phone", channels=["sms"])]
+    found = route(
+        ("sms", "email"), plain, {"email": OFFERS[EMAIL], "sms": OFFERS[SMS]}, suppressed={}, preferred_channel="sms"
+    )
+    assert found == route((SMS, EMAIL), [MAIL, PHONE], OFFERS, suppressed={}, preferred_channel=SMS)
+
+
 def test_addresses_are_masked_so_that_only_who_knows_them_recognises_them():
     assert mask_address("ana@shop.example") == "a***@shop.example"
     assert mask_address("+34600111222") == "+34***222"

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 from enum import StrEnum
+from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from shared.flow import Anchor
@@ -46,9 +47,11 @@ class InvoiceFacts:
     accepted_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedReminder:
-    """A row to insert. `send_until` None with a `due_at`: triggered, to be timed by `retime`."""
+class PlannedReminder(NamedTuple):
+    """A row to insert; a tuple, because an import plans millions.
+
+    `send_until` None with a `due_at`: triggered, to be timed by `retime`.
+    """
 
     step: str
     occurrence: int

@@ -7,11 +7,12 @@ What must stay true:
 """
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 
+from services.scheduler.domain.around_due import Target, around_due, upcoming
 from services.scheduler.domain.planned import MAIN_LEG, InvoiceFacts, Plan, PlannedReminder, RowFacts, Skipped, Timed
-from services.scheduler.domain.repeats import Target, single, upcoming
-from services.scheduler.domain.thens import of_kept, then_of
+from services.scheduler.domain.remembered import rows_ahead
+from services.scheduler.domain.thens import of_kept, with_then
 from services.scheduler.domain.timing import Timing
 from shared.flow import FOREVER, Anchor, Flow, Start, Step
 from shared.states import ReminderState
@@ -24,7 +25,18 @@ def plan(flow: Flow, facts: InvoiceFacts, now: datetime) -> Plan:
     timing = Timing(flow, facts.zone, facts.country, facts.issue_date, now)
     if flow.start is Start.ISSUED_TODAY and timing.calendar.local_day(facts.accepted_at or now) != timing.issue:
         return Plan((), nothing=NOT_ISSUED_TODAY)
-    rows = [row for main in _mains(flow, facts, timing) for row in then_of(flow.step(main.step), main)]
+    rows: list[PlannedReminder] = []
+    owing = [installment for installment in facts.installments if installment.open_amount > 0]
+    for step in flow.anchored(Anchor.ISSUE):
+        if (owing or not step.requires_open) and (None, step.id, 1, MAIN_LEG) not in facts.kept:
+            rows.extend(with_then(step, _delivery(step, timing)))
+    for installment in owing:
+        if facts.kept:
+            rows.extend(around_due(flow, installment, facts.kept, timing))
+        else:
+            rows.extend(rows_ahead(flow, installment, timing))
+    for step in flow.anchored(Anchor.PAYMENT):
+        rows.extend(_thank_you(step, facts, now))
     if facts.kept:
         rows.extend(of_kept(flow, facts, now))
     return Plan(tuple(rows), backlog=_is_backlog(flow, facts, timing))
@@ -38,7 +50,7 @@ def next_occurrence(flow: Flow, row: RowFacts, now: datetime) -> tuple[PlannedRe
     timing = Timing(flow, row.zone, row.country, row.issue_date, now)
     target = Target(step, flow.timetable.step(step.id), row.installment_no, row.due_date)
     live = [found for found in upcoming(target, row.occurrence, timing) if found.state is ReminderState.PENDING]
-    return tuple(leg for main in live for leg in then_of(step, main))
+    return tuple(leg for main in live for leg in with_then(step, main))
 
 
 def retime(flow: Flow, row: RowFacts, now: datetime) -> Timed | Skipped:
@@ -54,33 +66,14 @@ def retime(flow: Flow, row: RowFacts, now: datetime) -> Timed | Skipped:
     return Skipped(judged.reason) if judged.reason else Timed(judged.slot.due_at, judged.slot.send_until)
 
 
-def _mains(flow: Flow, facts: InvoiceFacts, timing: Timing) -> Iterator[PlannedReminder]:
-    kept = facts.kept
-    owing = [installment for installment in facts.installments if installment.open_amount > 0]
-    for step in flow.steps:
-        anchor = step.when.anchor
-        if anchor is Anchor.ISSUE:
-            if (owing or not step.requires_open) and (None, step.id, 1, MAIN_LEG) not in kept:
-                yield _delivery(step, facts, timing)
-        elif anchor is Anchor.PAYMENT:
-            yield from _thank_you(step, facts, timing.now)
-        else:
-            dated = flow.timetable.step(step.id)
-            for installment in owing:
-                target = Target(step, dated, installment.no, installment.due_date)
-                yield from (
-                    upcoming(target, target.last_of(kept), timing) if step.repeat else single(target, kept, timing)
-                )
-
-
-def _delivery(step: Step, facts: InvoiceFacts, timing: Timing) -> PlannedReminder:
+def _delivery(step: Step, timing: Timing) -> PlannedReminder:
     return PlannedReminder(
         step=step.id,
         occurrence=1,
         leg=MAIN_LEG,
         anchor=Anchor.ISSUE,
         installment_no=None,
-        anchor_date=facts.issue_date,
+        anchor_date=date.fromordinal(timing.issue),
         requires_open=step.requires_open,
         urgent=step.urgent,
         state=ReminderState.PENDING,
@@ -96,7 +89,7 @@ def _thank_you(step: Step, facts: InvoiceFacts, now: datetime) -> Iterator[Plann
     occurrence = facts.settled_n if facts.paid else facts.settled_n + 1
     if (None, step.id, occurrence, MAIN_LEG) in facts.kept:
         return
-    yield PlannedReminder(
+    row = PlannedReminder(
         step=step.id,
         occurrence=occurrence,
         leg=MAIN_LEG,
@@ -108,6 +101,7 @@ def _thank_you(step: Step, facts: InvoiceFacts, now: datetime) -> Iterator[Plann
         state=ReminderState.PENDING if facts.paid else ReminderState.WAITING,
         due_at=now if facts.paid else None,
     )
+    yield from with_then(step, row)
 
 
 def _is_backlog(flow: Flow, facts: InvoiceFacts, timing: Timing) -> bool:

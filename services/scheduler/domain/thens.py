@@ -11,7 +11,7 @@ from shared.flow import Anchor, Flow, Step
 from shared.states import ReminderState
 
 
-def then_of(step: Step, parent: PlannedReminder) -> Iterator[PlannedReminder]:
+def with_then(step: Step, parent: PlannedReminder) -> Iterator[PlannedReminder]:
     """The parent, and its `then` if it has one."""
     yield parent
     if step.then is not None and parent.state is not ReminderState.SKIPPED:

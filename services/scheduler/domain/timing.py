@@ -44,6 +44,8 @@ class Timing:
             return Judged(slot, SkipReason.BEFORE_ISSUE)
         if slot.send_until <= self.now:
             return self.catch_up_with(step, due, offset, self.now, tried=False)
+        if offset < 0 and slot.day > due:
+            return Judged(slot, SkipReason.TOO_LATE)  # moved forward past the date that it announces
         if self._superseded(due, offset, slot.day):
             return Judged(slot, SkipReason.SUPERSEDED)
         return Judged(slot)
@@ -51,14 +53,17 @@ class Timing:
     def slot(self, step: DatedStep, due: int, offset: int) -> Slot:
         """The time that the calendar gives, which may have passed."""
         day = due + offset
-        if offset > 0:
-            return self.calendar.slot_after(day, step.at)
-        slot = self.calendar.slot_before(day, step.at)
-        if slot.day == day:
+        slot = self.regular_slot(step, due, offset)
+        if slot.day >= day:
             return slot
         # The day is closed. What the move would take before the issue date or into the past goes forward instead.
         over = slot.send_until <= self.now and day >= self.today
         return self._forward(step) if slot.day < self.issue or over else slot
+
+    def regular_slot(self, step: DatedStep, due: int, offset: int) -> Slot:
+        """By the calendar alone, whatever the issue date and the moment."""
+        move = self.calendar.slot_after if offset > 0 else self.calendar.slot_before
+        return move(due + offset, step.at)
 
     def is_over(self, step: DatedStep, due: int, offset: int) -> bool:
         return self.slot(step, due, offset).send_until <= self.now
