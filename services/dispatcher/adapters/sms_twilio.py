@@ -18,7 +18,7 @@ from twilio.base.exceptions import TwilioRestException, TwilioServiceException
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
-from services.dispatcher.adapters.twilio_http import API, TooManyRequests, TwilioHttp, guarded_by
+from services.dispatcher.adapters.twilio_http import API, Passage, TooManyRequests, TwilioHttp
 from services.dispatcher.domain.outcomes import (
     Accepted,
     Delivered,
@@ -94,9 +94,10 @@ class SmsTwilio:
         sender = self._sender(outgoing)
         if not sender:
             return NotSent("no sender: set DUNNOCK_TWILIO_SMS_FROM or the creditor's sms_from", misconfigured=True)
+        passage = Passage(gate)
         try:
             gate.check()
-            with guarded_by(gate):
+            with passage.guarding():
                 async with asyncio.timeout(self._config.timeout):
                     message = await self._client.messages.create_async(
                         to=outgoing.to_address,
@@ -105,7 +106,7 @@ class SmsTwilio:
                         **sender,
                     )
         except Exception as error:  # noqa: BLE001 a port raises nothing: every error is an outcome
-            return classify(error)
+            return classify(error, written=passage.written)
         if not message.sid:
             return Unknown(f"an answer without a message id, status {message.status}")
         return Accepted(message.sid, str(message.status or ""))
@@ -137,7 +138,8 @@ def callback_url(outgoing: Outgoing) -> str:
     return f"{outgoing.callback_url}/{SmsTwilio.provider}?attempt={quote(outgoing.attempt_id)}"
 
 
-def classify(error: Exception) -> Outcome:
+def classify(error: Exception, *, written: bool) -> Outcome:
+    """Before the first byte of the request nothing was sent; after it only an answer can say so."""
     text = f"{type(error).__name__}: {error}"[:300]
     match error:
         case GateClosed():
@@ -148,10 +150,8 @@ def classify(error: Exception) -> Outcome:
             return classify_code(error.code or 0, f"{error.status} {error.code}: {error.msg}"[:300], error.status)
         case TwilioServiceException() if error.status < 500:
             return classify_code(error.code, f"{error.status} {error.code}: {error.title}"[:300], error.status)
-        case httpx.ConnectError() | httpx.ConnectTimeout() | httpx.PoolTimeout() | httpx.UnsupportedProtocol():
-            return NotSent(text)
         case _:
-            return Unknown(text)
+            return Unknown(text) if written else NotSent(text)
 
 
 def classify_code(code: int, detail: str, status: int = 400) -> Outcome:

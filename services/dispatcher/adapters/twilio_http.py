@@ -18,7 +18,7 @@ from twilio.http.response import Response
 from services.dispatcher.domain.ports import Gate
 
 API = "https://api.twilio.com"
-_GATE: ContextVar[Gate | None] = ContextVar("twilio_gate", default=None)
+_PASSAGE: ContextVar["Passage | None"] = ContextVar("twilio_passage", default=None)
 _WRITING = "send_request_headers.started"
 
 
@@ -30,14 +30,26 @@ class TooManyRequests(Exception):
         self.retry_in = retry_in
 
 
-@contextmanager
-def guarded_by(gate: Gate) -> Iterator[None]:
-    """Requests of this task are written only while the gate is open; else GateClosed."""
-    token = _GATE.set(gate)
-    try:
-        yield
-    finally:
-        _GATE.reset(token)
+class Passage:
+    """One request's way through the gate; `written` once its first byte may have left."""
+
+    __slots__ = ("_gate", "written")
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate, self.written = gate, False
+
+    @contextmanager
+    def guarding(self) -> Iterator[None]:
+        """The request made inside is written only while the gate is open; else it raises GateClosed."""
+        token = _PASSAGE.set(self)
+        try:
+            yield
+        finally:
+            _PASSAGE.reset(token)
+
+    def begin(self) -> None:
+        self._gate.check()
+        self.written = True
 
 
 class TwilioHttp(AsyncHttpClient):  # type: ignore[misc]  # the package has no types
@@ -85,9 +97,9 @@ class TwilioHttp(AsyncHttpClient):  # type: ignore[misc]  # the package has no t
 
 
 async def _ask_gate(event: str, _info: dict[str, Any]) -> None:
-    gate = _GATE.get()
-    if gate is not None and event.endswith(_WRITING):
-        gate.check()
+    passage = _PASSAGE.get()
+    if passage is not None and event.endswith(_WRITING):
+        passage.begin()
 
 
 def _retry_after(value: str) -> timedelta | None:

@@ -7,6 +7,7 @@ that the sweeper finds by their lease; one that is told to stop writes everythin
 import asyncio
 from collections.abc import Callable
 
+import asyncpg
 import structlog
 
 from shared.crash import crash_point
@@ -14,7 +15,7 @@ from shared.db.engine import Database
 from shared.ledger.send import Recorded, record, request_replan
 
 BATCH, LINGER, BACKOFF_MOST = 200, 0.02, 5.0
-LIMITS = {"missed_limit": 3, "deferred_limit": 6, "broken_limit": 3}
+MISSED_LIMIT, DEFERRED_LIMIT, BROKEN_LIMIT = 3, 6, 3
 
 log = structlog.get_logger("dispatcher")
 
@@ -68,6 +69,15 @@ class Recorder:
 
     async def _try(self, batch: list[Recorded]) -> None:
         async with self._db.connection() as connection:
-            late = await asyncio.shield(record(connection, batch, **LIMITS))
+            late = await asyncio.shield(self._record(connection, batch))
             if late:
                 await request_replan(connection, late)
+
+    async def _record(self, connection: asyncpg.Connection, batch: list[Recorded]) -> list[int]:
+        return await record(
+            connection,
+            batch,
+            missed_limit=MISSED_LIMIT,
+            deferred_limit=DEFERRED_LIMIT,
+            broken_limit=BROKEN_LIMIT,
+        )
