@@ -6,7 +6,6 @@ What must stay true: apt works on lists and caches of its own; a folder is used 
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 from tests.servers.workspace import locked
@@ -24,7 +23,7 @@ def unpacked_packages(folder: Path, package: str) -> Path:
     root = folder / "root"
     with locked(folder / "lock"):
         if not root.exists():
-            print(f"downloading {package} and what it needs into {folder} (once)", file=sys.stderr, flush=True)
+            print(f"downloading {package} and what it needs into {folder} (once)", flush=True)
             download(folder, package)
             unpack(folder, root)
     return root
@@ -67,7 +66,14 @@ def unpack(folder: Path, root: Path) -> None:
 
 
 def call(*command: str) -> None:
+    """Shows what the program says while it works."""
     environment = {**os.environ, "LC_ALL": "C", "DEBIAN_FRONTEND": "noninteractive"}
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
-    if done.returncode != 0:
-        raise DownloadFailed(f"{' '.join(command)}: {done.stdout[-600:].strip()}")
+    said: list[str] = []
+    with subprocess.Popen(
+        command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as program:
+        for line in program.stdout or ():
+            print(f"  {line.rstrip()}", flush=True)
+            said.append(line)
+    if program.returncode != 0:
+        raise DownloadFailed(f"{' '.join(command[:1])}: {''.join(said[-6:]).strip()}")

@@ -4,11 +4,11 @@ DUNNOCK_TEST_RABBITMQ = installed | download | docker picks the way to a private
 """
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-import pytest
+from urllib.parse import urlsplit
 
 from tests.servers.broker import Broker, PrivateBroker
 from tests.servers.container import container_broker, docker_works
@@ -47,8 +47,21 @@ def find_installation() -> Installation | None:
             reason = f"{reason}; its packages cannot be downloaded: {failure}"
     if way in ("", "docker") and docker_works():
         return None
-    pytest.exit(
+    sys.exit(
         f"no RabbitMQ for the tests: {reason}; there is no Docker engine either. Install rabbitmq-server, or set "
-        "DUNNOCK_TEST_AMQP_URL=amqp://user:password@host:5672/",
-        returncode=3,
+        "DUNNOCK_TEST_AMQP_URL=amqp://user:password@host:5672/"
     )
+
+
+def announce() -> None:
+    """Downloads what has to be downloaded where its progress can be seen, before pytest captures what is printed."""
+    if url := os.environ.get("DUNNOCK_TEST_AMQP_URL"):
+        place = urlsplit(url).hostname
+    else:
+        found = find_installation()
+        place = str(found.server) if found else "a container"
+    print(f"RabbitMQ for the tests: {place}", flush=True)
+
+
+if __name__ == "__main__":
+    announce()
