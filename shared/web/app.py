@@ -49,13 +49,16 @@ def build_app(
             provide(app, value)
     problems.install(app)
     app.add_middleware(Edge, limits=limits or Limits(), pace=pace or Pace(), metrics=metrics)
-    app.include_router(health.router)
+    app.router.routes.extend(health.router.routes)
     app.openapi = _with_problem_schema(app)  # type: ignore[method-assign]  # FastAPI's documented way
     return app
 
 
 def mount(app: FastAPI, *routers: APIRouter) -> None:
-    """Puts a service's routers on the app; a call that exists already, or is not strict, is a wiring bug."""
+    """Puts a service's routers on the app; a call that exists already, or is not strict, is a wiring bug.
+
+    The routes are put on one flat list: `include_router` keeps routers apart and matches each request three times.
+    """
     taken: set[tuple[str, str]] = app.state.__dict__.setdefault("calls", set())
     for router in routers:
         for route in router.routes:
@@ -65,7 +68,7 @@ def mount(app: FastAPI, *routers: APIRouter) -> None:
             if twice := taken & calls:
                 raise RuntimeError(f"two routes answer {min(twice)}; a path belongs to one service")
             taken |= calls
-        app.include_router(router)
+            app.router.routes.append(route)
 
 
 def _shape(route: APIRoute) -> str:
