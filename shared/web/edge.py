@@ -17,7 +17,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from shared.kernel.errors import BadRequest, Problem
 from shared.web.limits import GuardedBody, Limits, Pace, too_large
 from shared.web.metrics import HttpMetrics
-from shared.web.problems import respond, unexpected
+from shared.web.outages import unexpected
+from shared.web.problems import respond
 
 UNMATCHED = "(none)"
 _QUIET = frozenset(("/healthz", "/readyz", "/metrics"))

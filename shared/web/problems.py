@@ -1,17 +1,14 @@
 """Every error answer is an RFC 9457 problem; a value the caller sent is never echoed, a stack trace never shown."""
 
-import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-import asyncpg
-import sqlalchemy.exc
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from shared.kernel import json
-from shared.kernel.errors import FieldError, Invalid, Problem, Unavailable, Unsupported
+from shared.kernel.errors import FieldError, Invalid, Problem, Unsupported
 
 MEDIA_TYPE = "application/problem+json"
 SCHEMA: dict[str, Any] = {
@@ -52,20 +49,6 @@ _REASONS = {
     503: "A part that is needed does not answer now; send the same request again after Retry-After seconds.",
 }
 _MAX_ERRORS = 50
-_BUSY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.LockNotAvailableError,
-    asyncpg.TransactionRollbackError,
-    asyncpg.IdleInTransactionSessionTimeoutError,
-    asyncpg.ReadOnlySQLTransactionError,
-    sqlalchemy.exc.TimeoutError,
-    sqlalchemy.exc.DisconnectionError,
-    ConnectionError,
-    TimeoutError,
-    socket.gaierror,
-)
 
 
 def declared(*statuses: int) -> dict[int | str, dict[str, Any]]:
@@ -86,18 +69,6 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, _on_problem)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
-
-
-def unavailable(error: BaseException) -> bool:
-    """Whether this is a database that is away, locked or full, so that the same request may succeed later."""
-    return any(isinstance(link, _BUSY) or _lost(link) for link in _chain(error))
-
-
-def unexpected(error: Exception) -> Problem:
-    """What an exception that nobody handled is told as."""
-    if unavailable(error):
-        return Unavailable("the database does not answer in time; send the same request again")
-    return Problem("")
 
 
 def pointer(loc: tuple[int | str, ...], body: Any) -> str:
@@ -169,18 +140,3 @@ def _summary(fields: tuple[FieldError, ...]) -> str:
     where = f"{first.pointer}: " if first.pointer else ""
     more = f" (and {len(fields) - 1} more)" if len(fields) > 1 else ""
     return f"{where}{first.detail}{more}"
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = getattr(error, "orig", None) or error.__cause__
-
-
-def _lost(error: BaseException) -> bool:
-    """asyncpg and asyncio tell some lost connections by their text only."""
-    if isinstance(error, asyncpg.InterfaceError):
-        return "closed" in str(error) or "closing" in str(error)
-    if isinstance(error, sqlalchemy.exc.DBAPIError):
-        return bool(error.connection_invalidated)
-    return isinstance(error, OSError) and str(error).startswith("Multiple exceptions")
