@@ -85,7 +85,7 @@ def dated(planned):
 
 
 @given(cases())
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_a_plan_is_never_early_never_outside_its_window_and_has_each_row_once(case):
     flow, facts, now = case
     planned = plan(flow, facts, now)
@@ -102,7 +102,7 @@ def test_a_plan_is_never_early_never_outside_its_window_and_has_each_row_once(ca
 
 
 @given(cases(), st.lists(st.tuples(st.integers(0, 30), st.integers(-90, 90)), max_size=4))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_what_is_remembered_for_a_due_date_is_what_would_be_computed(case, others):
     flow, facts, now = case
     for days, later in others:
@@ -148,7 +148,7 @@ def test_over_a_whole_life_with_outages_each_step_goes_once_and_no_outage_ends_i
 
 
 @given(ZONES, DATES, st.integers(0, 86_399))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_the_delivery_goes_as_soon_as_accepted_and_not_before_its_local_day(place, issue, second):
     flow = Flow.parse({"name": "f", "steps": [step("deliver", on="issue")]})
     facts = InvoiceFacts(issue, ZoneInfo(place[0]), place[1], (Installment(1, issue, Decimal(1)),))

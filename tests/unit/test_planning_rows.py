@@ -157,6 +157,14 @@ def test_a_step_before_the_issue_date_never_was():
     assert times(planned, skipped=True)["upcoming", 1] == "before_issue"
 
 
+def test_a_plan_remembered_for_a_due_date_does_not_serve_an_invoice_issued_later():
+    early = flow(step("s", days=5, before="due"))
+    now = at("2026-11-05T11:00")
+    assert times(plan(early, invoice("2026-11-06", "2026-11-30"), now)) == {("s", 1): "11-25 08:00"}
+    later = plan(early, invoice("2026-11-26", "2026-11-30"), now)
+    assert times(later, skipped=True) == {("s", 1): "before_issue"}
+
+
 def test_a_closed_day_moves_forward_when_backward_would_be_before_the_issue_date_or_past():
     on_due = flow(step("s", on="due"))
     issued_on_sunday = invoice("2026-11-22", "2026-11-22")
