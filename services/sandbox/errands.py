@@ -66,8 +66,12 @@ class Errands:
 
     async def _start_due(self) -> float | None:
         """Start what is due and fits; answer the seconds until the next one, None if only a change can bring one."""
-        for errand in await self._store.errands(CONCURRENT * 4 + len(self._running)):
-            if errand.id in self._running:
+        busy = frozenset(self._running)
+        if len(busy) >= CONCURRENT:
+            return None
+        for errand in await self._store.errands(CONCURRENT + len(busy)):
+            # What ran when the read began may be over by now: its row would be done a second time.
+            if errand.id in busy:
                 continue
             if len(self._running) >= CONCURRENT:
                 return None

@@ -3,6 +3,7 @@
 
 const $ = (id) => document.getElementById(id);
 const SHOWN = 500;
+const NOTHING = "Nothing has reached the world yet. Messages appear here as they are sent.";
 let messages = [];
 let chosen = null;
 
@@ -39,6 +40,7 @@ async function refresh() {
 
 function list(more) {
   const shown = messages.slice(-SHOWN).reverse();
+  if (chosen === null) document.querySelector(".empty").textContent = messages.length ? "Choose a message to read it." : NOTHING;
   const part = shown.length < messages.length ? `, the latest ${SHOWN} shown` : "";
   $("count").textContent = `${messages.length}${more ? "+" : ""} message${messages.length === 1 ? "" : "s"}${part}`;
   $("messages").replaceChildren(...shown.map(entry));

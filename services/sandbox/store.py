@@ -122,13 +122,12 @@ class Store:
     async def done(self, errand: Errand) -> None:
         await self._change("DELETE FROM errand WHERE id = ?", (errand.id,))
         self._owed -= 1
-        self._happened()
+        self._activity += 1
 
     async def postpone(self, errand: Errand) -> None:
         """Store the errand as it now is: later, with its tries and what is left of its payload."""
         row = (errand.not_before, errand.tries, orjson.dumps(errand.payload), errand.id)
         await self._change("UPDATE errand SET not_before = ?, tries = ?, payload = ? WHERE id = ?", row)
-        self.changed.set()
 
     async def set_status(self, message_id: str, status: str) -> None:
         row = (status, message_id)

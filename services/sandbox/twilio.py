@@ -11,9 +11,10 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 from urllib.parse import parse_qsl
 
-import httpx
+import aiohttp
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
+from yarl import URL
 
 from services.sandbox.addresses import Fault
 from services.sandbox.errands import GiveUp, Handler, TryLater
@@ -70,18 +71,20 @@ class Account:
     def __init__(self, sid: str, token: str, public_url: str, local_url: str) -> None:
         self.sid, self.token = sid, token
         self._public_url, self._local_url = public_url.rstrip("/"), local_url.rstrip("/")
-        self._client: httpx.AsyncClient | None = None
+        self._client: aiohttp.ClientSession | None = None
 
     @property
     def base_url(self) -> str:
         return self._local_url + PREFIX
 
     async def start(self) -> None:
-        self._client = httpx.AsyncClient(timeout=10, trust_env=False)
+        self._client = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=10), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+        )
 
     async def stop(self) -> None:
         if self._client is not None:
-            await self._client.aclose()
+            await self._client.close()
 
     def authenticate(self, request: Request, sid: str) -> None:
         expected = base64.b64encode(f"{self.sid}:{self.token}".encode()).decode()
@@ -94,18 +97,20 @@ class Account:
         assert self._client is not None, "the Twilio double is not started"
         headers = {"X-Twilio-Signature": signature(self.token, url, params), "User-Agent": "TwilioProxy/1.1"}
         try:
-            answer = await self._client.post(self._reachable(url), data=dict(params), headers=headers)
-        except httpx.TransportError as broken:
+            posting = self._client.post(self._reachable(url), data=params, headers=headers, allow_redirects=False)
+            async with posting as answer:
+                status = answer.status
+        except aiohttp.ClientError as broken:
             raise TryLater(repr(broken)) from broken
-        if answer.status_code >= 500 or answer.status_code == 429:
-            raise TryLater(f"the callback to {url.partition('?')[0]} was answered {answer.status_code}")
-        if not answer.is_success:
-            raise GiveUp(f"the callback to {url.partition('?')[0]} was answered {answer.status_code}")
+        if status >= 500 or status == 429:
+            raise TryLater(f"the callback to {url.partition('?')[0]} was answered {status}")
+        if status >= 300:
+            raise GiveUp(f"the callback to {url.partition('?')[0]} was answered {status}")
 
-    def _reachable(self, url: str) -> str:
+    def _reachable(self, url: str) -> URL:
         if url.startswith(self._public_url + "/"):
-            return self._local_url + url.removeprefix(self._public_url)
-        return url
+            url = self._local_url + url.removeprefix(self._public_url)
+        return URL(url, encoded=True)  # as it was signed: quoting it anew would break the signature
 
 
 class Resource(Protocol):

@@ -172,3 +172,13 @@ async def test_whatsapp_and_rcs_use_the_same_resource(running: Running) -> None:
     assert [m.channel for m in await running.sandbox.store.messages(to="+4915112345678")] == ["whatsapp", "rcs"]
     await settled(running)
     assert running.callbacks.got[0].params["To"] == "whatsapp:+4915112345678"
+
+
+async def test_many_messages_at_once_are_each_called_back_once_and_in_order(running: Running) -> None:
+    for start in range(0, 120, 40):
+        await asyncio.gather(*(post(running, f"+49151{number:08d}") for number in range(start, start + 40)))
+    await until(lambda: running.sandbox.owes() == 0)
+    called: dict[str, list[str]] = {}
+    for callback in running.callbacks.got:
+        called.setdefault(callback.params["To"], []).append(callback.params["MessageStatus"])
+    assert called == {f"+49151{number:08d}": ["queued", "sent", "delivered"] for number in range(120)}
