@@ -93,6 +93,11 @@ def _checked(pattern: re.Pattern[str], value: str, header: str) -> str:
     return value
 
 
+def _no_control(value: str, header: str) -> None:
+    if _CONTROL.search(value):
+        raise HeaderRefused(f"{header} may not contain line breaks or control characters: {value[:80]!r}")
+
+
 @lru_cache(maxsize=64)
 def _date(moment: datetime) -> str:
     return format_datetime(moment.astimezone(UTC))
@@ -101,6 +106,8 @@ def _date(moment: datetime) -> str:
 @lru_cache(maxsize=4096)
 def _mailbox(name: str, address: str) -> str:
     _checked(_ADDRESS, address, "an address")
+    _no_control(name, "a display name")
+    name = " ".join(name.split())
     if not name:
         return address
     return f"{_phrase(name)}\r\n <{address}>"
@@ -120,8 +127,7 @@ def _unstructured(value: str, header: str) -> str:
 
 def _encoded_words(value: str, header: str) -> str:
     """RFC 2047 in base64, one word a line, never cutting a character in two."""
-    if _CONTROL.search(value):
-        raise HeaderRefused(f"{header} may not contain line breaks or control characters: {value[:80]!r}")
+    _no_control(value, header)
     words, raw, start = [], value.encode(), 0
     while start < len(raw):
         end = min(start + _WORD_BYTES, len(raw))
@@ -195,8 +201,7 @@ def _filename(name: str) -> str:
 @lru_cache(maxsize=256)
 def _foreign_filename(name: str) -> str:
     """RFC 2231, with continuations where the name is long: by the standard library."""
-    if _CONTROL.search(name):
-        raise HeaderRefused(f"a file name may not contain line breaks or control characters: {name[:80]!r}")
+    _no_control(name, "a file name")
     part = EmailMessage(policy=SMTP)
     part.add_header("Content-Disposition", "attachment", filename=name)
     return part.as_bytes().decode("ascii").partition("attachment;")[2].split("\r\n\r\n")[0].rstrip()

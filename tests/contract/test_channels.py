@@ -1,0 +1,172 @@
+"""What every channel keeps, whatever its provider: each against a real server of its own protocol."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from decimal import Decimal
+from time import monotonic
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from services.dispatcher.adapters.email_smtp import EmailSmtp, SmtpConfig
+from services.dispatcher.adapters.registry import CHANNELS
+from services.dispatcher.adapters.sms_twilio import SmsTwilio, TwilioConfig
+from services.dispatcher.domain.outcomes import Accepted, NotSent, Rejected, Unknown
+from services.dispatcher.domain.ports import Channel
+from tests.doubles.outgoing import closed_gate, open_gate, outgoing
+from tests.doubles.smtp_sink import HANG, smtp_sink
+from tests.doubles.twilio_api import twilio_api
+
+
+@dataclass
+class Rig:
+    """A channel on its double, and how to make the double misbehave."""
+
+    channel: Channel
+    to: str
+    taken: Callable[[], int]
+    hang_after_taking: Callable[[], Any]
+    refuse_address: Callable[[], Any]
+    recover: Callable[[], Any]
+
+
+def _smtp(port: int) -> EmailSmtp:
+    return EmailSmtp(SmtpConfig(url=SecretStr(f"smtp://127.0.0.1:{port}"), timeout=1.0, helo="me.test"))
+
+
+def _twilio(url: str) -> SmsTwilio:
+    return SmsTwilio(TwilioConfig(account_sid="AC1", auth_token=SecretStr("t"), base_url=url, timeout=1.0))
+
+
+@asynccontextmanager
+async def _email_rig() -> AsyncIterator[Rig]:
+    async with smtp_sink() as sink:
+        yield Rig(
+            _smtp(sink.port),
+            "ana@customer.test",
+            lambda: len(sink.mails),
+            lambda: sink.script.update(DOT=HANG),
+            lambda: sink.script.update(RCPT="550 5.1.1 no such user"),
+            sink.script.clear,
+        )
+
+
+@asynccontextmanager
+async def _sms_rig() -> AsyncIterator[Rig]:
+    async with twilio_api() as api:
+        yield Rig(
+            _twilio(api.url),
+            "+573001234567",
+            lambda: len(api.requests),
+            lambda: setattr(api, "hang", True),
+            lambda: api.refuse(400, 21211, "Invalid 'To' Phone Number"),
+            lambda: setattr(api, "hang", False),
+        )
+
+
+_RIGS = {"email_smtp": _email_rig, "sms_twilio": _sms_rig}
+
+
+@pytest.fixture(params=sorted(CHANNELS))
+async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    async with _RIGS[request.param]() as made:
+        yield made
+        await made.channel.close()
+
+
+async def test_what_the_provider_takes_is_accepted_with_its_reference(rig: Rig) -> None:
+    outcome = await rig.channel.send(outgoing(rig.to), open_gate())
+
+    assert isinstance(outcome, Accepted)
+    assert outcome.provider_ref
+    assert rig.taken() == 1
+
+
+async def test_behind_a_closed_gate_nothing_reaches_the_provider(rig: Rig) -> None:
+    outcome = await rig.channel.send(outgoing(rig.to), closed_gate())
+
+    assert isinstance(outcome, NotSent)
+    assert not outcome.misconfigured
+    assert rig.taken() == 0
+
+
+async def test_silence_after_the_hand_off_is_unknown_within_the_timeout(rig: Rig) -> None:
+    rig.hang_after_taking()
+    started = monotonic()
+
+    outcome = await rig.channel.send(outgoing(rig.to), open_gate())
+
+    assert isinstance(outcome, Unknown)
+    assert rig.taken() == 1
+    assert monotonic() - started < 3
+
+
+async def test_a_refused_address_is_rejected_and_suppressed(rig: Rig) -> None:
+    rig.refuse_address()
+
+    outcome = await rig.channel.send(outgoing(rig.to), open_gate())
+
+    assert isinstance(outcome, Rejected)
+    assert outcome.suppress is not None
+
+
+async def test_a_cancelled_send_leaves_a_channel_that_works(rig: Rig) -> None:
+    rig.hang_after_taking()
+    sending = asyncio.create_task(rig.channel.send(outgoing(rig.to), open_gate()))
+    while rig.taken() == 0:
+        await asyncio.sleep(0.005)
+    sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+
+    rig.recover()
+    assert isinstance(await rig.channel.send(outgoing(rig.to), open_gate()), Accepted)
+
+
+async def test_many_at_once_are_all_taken_once(rig: Rig) -> None:
+    outcomes = await asyncio.gather(*(rig.channel.send(outgoing(rig.to), open_gate()) for _ in range(40)))
+
+    assert {Accepted} == {type(outcome) for outcome in outcomes}
+    assert rig.taken() == 40
+
+
+async def test_a_probe_tells_whether_the_provider_answers(rig: Rig) -> None:
+    assert await rig.channel.probe()
+
+
+async def test_a_message_costs_at_least_the_price_of_one(rig: Rig) -> None:
+    price = rig.channel.price(rig.to)
+
+    assert price > Decimal(0)
+    assert rig.channel.cost(outgoing(rig.to)) >= price
+    assert rig.channel.concurrency > 0
+
+
+@pytest.mark.parametrize("name", sorted(CHANNELS))
+async def test_an_unreachable_provider_means_not_sent(name: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    channel: Channel = _smtp(port) if name == "email_smtp" else _twilio(f"http://127.0.0.1:{port}")
+
+    outcome = await channel.send(outgoing("ana@customer.test"), open_gate())
+
+    assert isinstance(outcome, NotSent)
+    assert not outcome.misconfigured
+    assert not await channel.probe()
+    await channel.close()
+
+
+@pytest.mark.parametrize("name", sorted(CHANNELS))
+def test_a_channel_without_settings_is_absent(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("DUNNOCK_SMTP_URL", "DUNNOCK_TWILIO_ACCOUNT_SID", "DUNNOCK_TWILIO_AUTH_TOKEN"):
+        monkeypatch.delenv(variable, raising=False)
+
+    assert CHANNELS[name].from_settings() is None
+
+
+def test_the_registry_names_each_channel_by_what_it_carries_and_through_whom() -> None:
+    assert {f"{channel.name}_{channel.provider}" for channel in CHANNELS.values()} == set(CHANNELS)

@@ -1,0 +1,63 @@
+"""Twilio's Messages API as far as it is used, over real HTTP, with scripted answers."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs
+
+import uvicorn
+
+
+@dataclass
+class TwilioApi:
+    """`answers` are given in turn, then 201s; `hang` takes a request and never answers it."""
+
+    answers: list[tuple[int, dict[str, Any], dict[str, str]]] = field(default_factory=list)
+    requests: list[dict[str, str]] = field(default_factory=list)
+    headers: list[dict[str, str]] = field(default_factory=list)
+    paths: list[str] = field(default_factory=list)
+    hang: bool = False
+    release: asyncio.Event = field(default_factory=asyncio.Event)
+    url: str = ""
+
+    def refuse(self, status: int, code: int, message: str, **headers: str) -> None:
+        self.answers.append((status, {"code": code, "message": message, "status": status}, headers))
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        body = b""
+        while True:
+            event = await receive()
+            body += event.get("body", b"")
+            if not event.get("more_body"):
+                break
+        self.paths.append(scope["path"])
+        self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
+        self.requests.append({name: values[0] for name, values in parse_qs(body.decode()).items()})
+        if self.hang:
+            await self.release.wait()
+        sid = f"SM{len(self.requests):032d}"
+        status, answer, headers = self.answers.pop(0) if self.answers else (201, {"sid": sid, "status": "queued"}, {})
+        named = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+        named.append((b"content-type", b"application/json"))
+        await send({"type": "http.response.start", "status": status, "headers": named})
+        await send({"type": "http.response.body", "body": json.dumps(answer).encode()})
+
+
+@asynccontextmanager
+async def twilio_api() -> AsyncIterator[TwilioApi]:
+    api = TwilioApi()
+    config = uvicorn.Config(api, host="127.0.0.1", port=0, lifespan="off", ws="none", log_level="warning")
+    server = uvicorn.Server(config)
+    serving = asyncio.create_task(server._serve())  # serve() would take over the signals of the test run
+    while not server.started:
+        await asyncio.sleep(0.005)
+    api.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    try:
+        yield api
+    finally:
+        api.release.set()
+        server.should_exit = True
+        await serving

@@ -1,0 +1,109 @@
+"""Bounces over real SMTP and LMTP: only signed return paths, and 250 only after it is stored."""
+
+import smtplib
+from asyncio import StreamReader, open_connection, to_thread
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+from services.dispatcher.adapters.bounce_receiver import BounceConfig, BounceReceiver
+from services.dispatcher.domain.bounces import BounceKind
+from services.dispatcher.domain.tokens import ReturnPaths
+from tests.doubles.bounces import dsn
+
+PATHS = ReturnPaths(b"secret", "bounce.test")
+
+
+@dataclass
+class Store:
+    bounces: list[tuple[int, int, BounceKind, str]] = field(default_factory=list)
+    broken: bool = False
+
+    async def __call__(self, reminder_id: int, fence: int, kind: BounceKind, detail: str) -> None:
+        if self.broken:
+            raise ConnectionError("database away")
+        self.bounces.append((reminder_id, fence, kind, detail))
+
+
+@asynccontextmanager
+async def receiving(store: Store, **changes: Any) -> AsyncIterator[BounceReceiver]:
+    receiver = BounceReceiver(BounceConfig(listen="127.0.0.1:0", **changes), PATHS, store)
+    await receiver.start()
+    try:
+        yield receiver
+    finally:
+        await receiver.close()
+
+
+def deliver(port: int, to: str, mail: bytes, client: type[smtplib.SMTP] = smtplib.SMTP) -> tuple[int, bytes]:
+    """The answer to the final dot, or the first refusal."""
+    with client("127.0.0.1", port, timeout=5) as peer:
+        peer.ehlo_or_helo_if_needed()
+        peer.mail("")
+        code, said = peer.rcpt(to)
+        return peer.data(mail) if code == 250 else (code, said)
+
+
+async def test_a_hard_bounce_is_stored_for_the_attempt_of_its_return_path() -> None:
+    store = Store()
+    async with receiving(store) as receiver:
+        answer = await to_thread(deliver, receiver.port, PATHS.make(12, 3), dsn("5.1.1", "550 5.1.1 user unknown"))
+
+    assert (250, b"2.0.0 noted") == answer
+    [(reminder, fence, kind, detail)] = store.bounces
+    assert (12, 3, BounceKind.HARD) == (reminder, fence, kind)
+    assert "user unknown" in detail
+
+
+async def test_lmtp_works_the_same() -> None:
+    store = Store()
+    async with receiving(store, protocol="lmtp") as receiver:
+        answer = await to_thread(deliver, receiver.port, PATHS.make(12, 3), dsn("5.2.2", "full"), smtplib.LMTP)
+
+    assert 250 == answer[0]
+    assert [BounceKind.SOFT] == [kind for *_, kind, _ in store.bounces]
+
+
+async def test_what_could_not_be_stored_comes_again() -> None:
+    store = Store(broken=True)
+    async with receiving(store) as receiver:
+        answer = await to_thread(deliver, receiver.port, PATHS.make(12, 3), dsn("5.1.1", "unknown"))
+
+    assert 451 == answer[0]
+    assert [] == store.bounces
+
+
+@pytest.mark.parametrize("to", ["postmaster@bounce.test", "b+12.3.aaaaaaaaaaaaaaaa@bounce.test", "ana@customer.test"])
+async def test_any_other_recipient_is_refused(to: str) -> None:
+    store = Store()
+    async with receiving(store) as receiver:
+        answer = await to_thread(deliver, receiver.port, to, dsn("5.1.1", "unknown"))
+
+    assert 550 == answer[0]
+    assert [] == store.bounces
+
+
+async def test_a_mail_over_the_limit_is_refused() -> None:
+    store = Store()
+    async with receiving(store, max_bytes=10_000) as receiver:
+        answer = await to_thread(deliver, receiver.port, PATHS.make(1, 1), dsn("5.1.1", "x") + b"a\r\n" * 10_000)
+
+    assert 552 == answer[0]
+    assert [] == store.bounces
+
+
+async def test_connections_over_the_limit_are_told_to_come_later() -> None:
+    async with receiving(Store(), max_connections=2) as receiver:
+        peers = [await open_connection("127.0.0.1", receiver.port) for _ in range(3)]
+        greetings = [await _line(reader) for reader, _ in peers]
+        for _, writer in peers:
+            writer.close()
+
+    assert [b"220", b"220", b"421"] == [greeting[:3] for greeting in greetings]
+
+
+async def _line(reader: StreamReader) -> bytes:
+    return await reader.readline()

@@ -1,0 +1,96 @@
+"""Hard only on evidence; everything that is no bounce is told apart."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from services.dispatcher.domain.bounces import BounceKind, classify
+from tests.doubles.bounces import dsn, plain
+
+
+@pytest.mark.parametrize(
+    ("status", "diagnostic", "kind"),
+    [
+        ("5.1.1", "550 5.1.1 <ana@customer.test>: user unknown", BounceKind.HARD),
+        ("5.1.10", "550 5.1.10 RESOLVER.ADR.RecipientNotFound", BounceKind.HARD),
+        ("5.1.2", "host not found", BounceKind.HARD),
+        ("5.2.1", "550 5.2.1 mailbox disabled", BounceKind.HARD),
+        ("5.0.0", "550 5.1.1 no such user here", BounceKind.HARD),
+        ("5.0.0", "550 Requested action not taken: mailbox unavailable", BounceKind.HARD),
+        ("5.4.1", "550 5.4.1 Recipient address rejected: Access denied", BounceKind.HARD),
+        ("5.2.2", "552 5.2.2 mailbox full", BounceKind.SOFT),
+        ("5.0.0", "552 user over quota", BounceKind.SOFT),
+        ("5.7.1", "550 5.7.1 message rejected as spam", BounceKind.SOFT),
+        ("5.7.26", "550 5.7.26 unauthenticated mail", BounceKind.SOFT),
+        ("5.3.4", "552 message too large", BounceKind.SOFT),
+        ("4.4.7", "delivery time expired", BounceKind.SOFT),
+        ("4.2.2", "mailbox full", BounceKind.SOFT),
+        ("5.0.0", "", BounceKind.SOFT),
+    ],
+)
+def test_a_delivery_status_is_judged_by_its_code_then_its_words(status: str, diagnostic: str, kind: BounceKind) -> None:
+    bounce = classify(dsn(status, diagnostic))
+
+    assert kind == bounce.kind
+    assert "ana@customer.test" == bounce.address
+
+
+def test_a_server_that_still_tries_has_not_failed() -> None:
+    assert BounceKind.DELAYED == classify(dsn("4.4.1", "connection timed out", action="delayed")).kind
+    assert BounceKind.UNKNOWN == classify(dsn("2.0.0", "ok", action="relayed")).kind
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        plain("Out of office: Re: Factura", "I am away.", "ana@customer.test", Auto_Submitted="auto-replied"),
+        plain("Respuesta automática: Factura", "Estoy fuera.", "ana@customer.test"),
+        plain("Re: Factura", "On holiday", "ana@customer.test", Precedence="auto_reply"),
+        plain("Fwd", "550 5.1.1 user unknown, I quote", "ana@customer.test", X_Autoreply="yes"),
+    ],
+)
+def test_an_absence_note_is_no_bounce(mail: bytes) -> None:
+    assert BounceKind.OUT_OF_OFFICE == classify(mail).kind
+
+
+def test_a_feedback_report_is_a_complaint() -> None:
+    mail = (
+        b"From: fbl@mx.test\r\nSubject: complaint\r\nMIME-Version: 1.0\r\n"
+        b'Content-Type: multipart/report; report-type=feedback-report; boundary="B"\r\n\r\n'
+        b"--B\r\nContent-Type: text/plain\r\n\r\nabuse\r\n--B\r\nContent-Type: message/feedback-report\r\n\r\n"
+        b"Feedback-Type: abuse\r\n\r\n--B--\r\n"
+    )
+
+    assert BounceKind.COMPLAINT == classify(mail).kind
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        ("ana@customer.test\n550 5.1.1 The email account that you tried to reach does not exist", BounceKind.HARD),
+        ("The following address failed: 550 user unknown", BounceKind.HARD),
+        ("552 5.2.2 The mailbox is over its quota", BounceKind.SOFT),
+        ("451 4.3.0 could not deliver, giving up", BounceKind.SOFT),
+        ("Something went wrong", BounceKind.UNKNOWN),
+        ("Something went wrong\n--- Original message ---\n550 5.1.1 user unknown", BounceKind.UNKNOWN),
+    ],
+)
+def test_a_server_without_the_standard_report_is_read_by_its_own_words_only(body: str, kind: BounceKind) -> None:
+    assert kind == classify(plain("Mail delivery failed", body)).kind
+
+
+def test_a_reply_of_a_person_is_kept_as_unknown() -> None:
+    assert BounceKind.UNKNOWN == classify(plain("Re: Factura", "I paid 550 euros yesterday", "ana@customer.test")).kind
+
+
+@given(st.binary(max_size=2000))
+def test_no_mail_breaks_the_reader(raw: bytes) -> None:
+    assert classify(raw).kind in BounceKind
+
+
+def test_deeply_nested_parts_are_read_in_bounds() -> None:
+    mail = b"".join(
+        b'Content-Type: multipart/mixed; boundary="%d"\r\n\r\n--%d\r\n' % (level, level) for level in range(2000)
+    )
+
+    assert BounceKind.UNKNOWN == classify(mail).kind
