@@ -1,7 +1,7 @@
 """DUE and SWEEP: time takes reminders out of pending, and takes back what was lost on the way. The scheduler's loops
 call this."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -68,6 +68,11 @@ async def queue_due(
     """In a transaction, with the insertion of the next occurrences; publish after its commit."""
     rows = await tx.fetch("SELECT * FROM queue_due($1, $2, $3)", now, limit, max_queued)
     return [Queued(*row) for row in rows]
+
+
+async def skip_queued(tx: asyncpg.Connection, rows: Mapping[int, str], reason: str, now: datetime | None = None) -> None:
+    """In the transaction of `queue_due`, of rows that it has just queued: id -> why a rule that SQL cannot judge says no."""
+    await tx.execute("SELECT skip_queued($1, $2, $3, $4)", list(rows), list(rows.values()), reason, now)
 
 
 async def to_retime(tx: asyncpg.Connection, *, limit: int, now: datetime | None = None) -> list[ToRetime]:

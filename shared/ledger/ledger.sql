@@ -129,6 +129,26 @@ BEGIN
 END
 $$;
 
+-- Rows that the caller's own transaction has just queued, so that nobody else has seen them: a rule that SQL cannot judge (a step's
+-- condition) decided against them. p_details says why, for the timeline.
+CREATE OR REPLACE FUNCTION skip_queued(p_ids bigint[], p_details text[], p_reason text, p_now timestamptz)
+RETURNS void LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+BEGIN
+  WITH moved AS (
+    UPDATE reminder r SET state = 'skipped', reason = p_reason, queued_at = NULL
+      FROM unnest(p_ids, p_details) AS s (id, detail) WHERE r.id = s.id AND r.state = 'queued'
+    RETURNING r.id, r.invoice_id, r.step, s.detail
+  )
+  INSERT INTO event (at, invoice_id, reminder_id, kind, data)
+  SELECT v_now, m.invoice_id, m.id, 'reminder.skipped', jsonb_build_object('step', m.step, 'reason', p_reason, 'detail', m.detail)
+    FROM moved m;
+  PERFORM follow(p_ids, v_now);
+END
+$$;
+
 -- Pending rows whose time is over or not yet found, with what the calendar needs; locked for the caller, who retimes or skips them.
 CREATE OR REPLACE FUNCTION to_retime(p_now timestamptz, p_limit integer)
 RETURNS TABLE (id bigint, invoice_id bigint, flow_version_id bigint, generation integer, step text, occurrence integer, leg text,

@@ -1,0 +1,117 @@
+"""A customer as the ERP sends one: alone (PUT) or inside an invoice.
+
+What must stay true: an address that leaves this module is in its one spelling, so that a suppression fits whoever wrote it.
+"""
+
+import re
+from typing import Annotated, Any
+
+import orjson
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from services.scheduler.domain.new_invoice import NewContactPoint, NewCustomer
+from shared.contacts import Unusable, normalise_email, normalise_phone
+from shared.kernel.errors import FieldError
+from shared.routing.channels import REACHED_THROUGH, Channel, ContactKind
+from shared.web.fields import Country, Language, Ref, TimeZone
+from shared.web.strict import StrictModel
+
+LONGEST_ATTRIBUTES = 16_384
+MOST_CONTACT_POINTS = 20
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f\u2028\u2029]+")
+_URL = re.compile(r"https?://[^\s\x00-\x1f\x7f<>\"\\^`{|}]+")
+
+
+def one_line(value: object) -> object:
+    """Text for a subject or a letter has no line breaks or control characters: each run of them becomes a blank."""
+    return _UNPRINTABLE.sub(" ", value).strip() if isinstance(value, str) else value
+
+
+def check_url(text: str) -> str:
+    if not _URL.fullmatch(text):
+        raise ValueError('must be an address that begins with "https://" or "http://", without blanks')
+    return text
+
+
+def bounded(attributes: dict[str, Any]) -> dict[str, Any]:
+    if len(orjson.dumps(attributes)) > LONGEST_ATTRIBUTES:
+        raise ValueError(f"attributes have at most {LONGEST_ATTRIBUTES} bytes as JSON; keep the rest in the ERP")
+    return attributes
+
+
+Line = Annotated[str, BeforeValidator(one_line), Field(min_length=1, max_length=200)]
+WebAddress = Annotated[str, Field(max_length=2000, json_schema_extra={"format": "uri"}), AfterValidator(check_url)]
+Attributes = Annotated[dict[str, Any], AfterValidator(bounded), Field(examples=[{"region": "north"}])]
+
+
+class ContactPointIn(StrictModel):
+    """One address. `channels` narrows or, for rcs and whatsapp, widens what it is used for; lower `priority` goes first."""
+
+    kind: ContactKind
+    address: Annotated[str, Field(min_length=1, max_length=4096, examples=["anna@example.com"])]
+    channels: Annotated[list[Channel], Field(min_length=1, max_length=7)] | None = None
+    priority: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
+
+
+class CustomerIn(StrictModel):
+    """Who owes. `contact_points` left out: they stay as they are; a list replaces them."""
+
+    name: Line
+    locale: Language | None = None
+    timezone: TimeZone | None = None
+    country: Country | None = None
+    contact_points: Annotated[list[ContactPointIn], Field(max_length=MOST_CONTACT_POINTS)] | None = None
+    preferred_channel: Channel | None = None
+    attributes: Attributes = Field(default_factory=dict)
+
+
+class InlineCustomerIn(CustomerIn):
+    """A customer inside an invoice: the same, with its id."""
+
+    customer_id: Ref
+
+
+def read_customer(ref: str, body: CustomerIn, faults: list[FieldError], *, at: str = "", sandbox: bool) -> NewCustomer:
+    """What is wrong with an address is added to `faults`, under the pointer `at`."""
+    points = body.contact_points
+    return NewCustomer(
+        ref,
+        body.name,
+        body.locale,
+        body.timezone,
+        body.country,
+        body.preferred_channel,
+        body.attributes,
+        None if points is None else _read_points(points, body.country, faults, at, sandbox),
+    )
+
+
+def _read_points(
+    points: list[ContactPointIn], country: str | None, faults: list[FieldError], at: str, sandbox: bool
+) -> tuple[NewContactPoint, ...]:
+    """The same address given twice counts once."""
+    found: dict[tuple[str, str], NewContactPoint] = {}
+    for index, point in enumerate(points):
+        address = _address(point, country, sandbox)
+        if isinstance(address, Unusable):
+            faults.append(FieldError(f"{at}/contact_points/{index}/address", address.reason))
+            continue
+        wrong = [channel for channel in point.channels or () if REACHED_THROUGH[channel] is not point.kind]
+        if wrong:
+            detail = f"{wrong[0]} does not reach a contact point of the kind {point.kind}; remove it"
+            faults.append(FieldError(f"{at}/contact_points/{index}/channels", detail))
+        channels = None if point.channels is None else tuple(sorted(set(point.channels)))
+        found.setdefault((point.kind, address), NewContactPoint(point.kind, address, channels, point.priority))
+    return tuple(found.values())
+
+
+def _address(point: ContactPointIn, country: str | None, sandbox: bool) -> str | Unusable:
+    match point.kind:
+        case ContactKind.EMAIL:
+            return normalise_email(point.address.strip(), sandbox=sandbox)
+        case ContactKind.PHONE:
+            return normalise_phone(point.address.strip(), country)
+        case ContactKind.URL:
+            return point.address if _URL.fullmatch(point.address) else Unusable('must begin with "https://"')
+        case ContactKind.PUSH:
+            return point.address if point.address.isprintable() else Unusable("must be a token of printable characters")

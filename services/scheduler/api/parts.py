@@ -1,0 +1,27 @@
+"""What the scheduler's endpoints work with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Annotated
+
+from services.scheduler.store.flows import FlowVersions
+from shared.db.engine import Database
+from shared.documents import Documents
+from shared.web.parts import part
+
+
+@dataclass(frozen=True, slots=True)
+class SchedulerParts:
+    """`wake`: something may be due now. `window`: the hand-off window, for barriers. `sandbox`: addresses under .test are real."""
+
+    db: Database
+    flows: FlowVersions
+    documents: Documents
+    wake: Callable[[], None]
+    window: timedelta
+    hold_for: timedelta
+    sandbox: bool
+
+
+Parts = Annotated[SchedulerParts, part(SchedulerParts)]

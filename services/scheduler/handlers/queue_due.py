@@ -1,0 +1,101 @@
+"""DUE: what is due becomes queued, in one transaction with the next occurrences of what repeats; then its ids are published.
+
+What must stay true:
+- nothing is published before its commit, and a failed publish changes nothing: the sweeper publishes again;
+- a step's condition is judged here, on what is stored when the reminder becomes due, and its verdict is on the timeline.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import asyncpg
+import structlog
+
+from services.scheduler.handlers.next_occurrences import insert_next
+from services.scheduler.store.flows import FlowVersions
+from services.scheduler.store.ledger_rows import DueRow, Named, due_rows, names
+from shared.bus.port import Bus, PublishFailed
+from shared.crash import crash_point
+from shared.db.engine import Database
+from shared.flow import ConditionInputs, Flow, judge
+from shared.ledger.due import Queued, queue_due, skip_queued
+from shared.messages import BULK, URGENT, RemindersDue
+
+IDS_A_MESSAGE = 50
+log = structlog.get_logger("scheduler.due")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """`moved`: rows that left pending or were moved; `to_publish`: (id, urgent) of those that are queued now."""
+
+    moved: int
+    to_publish: list[tuple[int, bool]]
+
+
+async def take_due(db: Database, flows: FlowVersions, *, limit: int, max_queued: int) -> Taken:
+    """One batch, committed. Publish `to_publish` next."""
+    async with db.transaction() as tx:
+        moved = await queue_due(tx, limit=limit, max_queued=max_queued)
+        skipped = await _decide(tx, moved, flows) if moved else set()
+        crash_point("before_queue_commit")
+    crash_point("after_queue_commit")
+    return Taken(len(moved), [(row.id, row.urgent) for row in moved if row.state == "queued" and row.id not in skipped])
+
+
+async def _decide(tx: asyncpg.Connection, moved: Sequence[Queued], flows: FlowVersions) -> set[int]:
+    """Next occurrences, and the conditions; answers the rows whose condition does not hold."""
+    named = await names(tx, [row.id for row in moved])
+    loaded = await flows.load(tx, {row.flow_version_id for row in named})
+    repeating = {row.id for row in moved if row.repeats}
+    queued = {row.id for row in moved if row.state == "queued"}
+    conditional = {row.id for row in named if row.id in queued and _condition(row, loaded) is not None}
+    if not (repeating or conditional):
+        return set()
+    rows = await due_rows(tx, list(repeating | conditional))
+    await insert_next(tx, [row for row in rows if row.id in repeating], loaded)
+    verdicts = [(row, judge(_condition(row, loaded) or "true", _inputs(row))) for row in rows if row.id in conditional]
+    refused = {row.id: verdict.detail for row, verdict in verdicts if not verdict.holds}
+    if refused:
+        await skip_queued(tx, refused, "condition")
+    return set(refused)
+
+
+def _condition(row: Named | DueRow, flows: dict[int, Flow]) -> str | None:
+    return flows[row.flow_version_id].step(row.step).only_if
+
+
+def _inputs(row: DueRow) -> ConditionInputs:
+    return ConditionInputs(
+        open_amount=row.open_amount,
+        amount=row.amount,
+        currency=row.currency,
+        days_past_due=(row.local_day - row.reference_date).days,
+        invoice_attributes=row.invoice_attributes,
+        customer_attributes=row.customer_attributes,
+        customer_id=row.customer_ref,
+        locale=row.locale,
+        timezone=row.timezone,
+        country=row.country or "",
+    )
+
+
+async def publish(bus: Bus, rows: Sequence[tuple[int, bool]]) -> int:
+    """Ids of queued reminders, in messages of 50; answers how many were taken by the bus. Never raises `PublishFailed`."""
+    urgent = [row for row, is_urgent in rows if is_urgent]
+    bulk = [row for row, is_urgent in rows if not is_urgent]
+    messages = [(queue, ids[at : at + IDS_A_MESSAGE]) for queue, ids in ((URGENT, urgent), (BULK, bulk))
+                for at in range(0, len(ids), IDS_A_MESSAGE)]  # fmt: skip
+    taken = await asyncio.gather(*(_publish(bus, queue, ids) for queue, ids in messages))
+    crash_point("after_publish")
+    return sum(taken)
+
+
+async def _publish(bus: Bus, queue: str, ids: list[int]) -> int:
+    try:
+        await bus.publish(queue, RemindersDue(ids).encode())
+    except PublishFailed as error:
+        log.warning("publish_failed", queue=queue, ids=len(ids), error=str(error))
+        return 0
+    return len(ids)

@@ -1,0 +1,1 @@
+"""The scheduler's SQL. What moves a reminder is not here: see shared/ledger."""

@@ -1,0 +1,70 @@
+"""Where the scheduler's parts are chosen and put together."""
+
+from datetime import timedelta
+
+from fastapi import APIRouter
+
+from services.scheduler.api import invoices
+from services.scheduler.api.parts import SchedulerParts
+from services.scheduler.handlers.prepare import prepare
+from services.scheduler.settings import SchedulerSettings
+from services.scheduler.store.flows import FlowVersions
+from services.scheduler.worker import make_worker
+from shared.bus.port import Bus
+from shared.db.engine import Database
+from shared.documents import Documents
+from shared.settings import LedgerSettings
+from shared.web.health import Check
+from shared.web.service import Service, database_check
+
+ROUTERS: tuple[APIRouter, ...] = (invoices.router,)
+
+
+def build(
+    settings: SchedulerSettings,
+    windows: LedgerSettings,
+    db: Database,
+    bus: Bus,
+    documents: Documents,
+    *,
+    sandbox: bool = False,
+) -> Service:
+    """`sandbox`: addresses under .test may be reached."""
+    flows = FlowVersions()
+    worker = make_worker(settings, db, bus, flows)
+    parts = SchedulerParts(
+        db=db,
+        flows=flows,
+        documents=documents,
+        wake=lambda: worker.wake("due"),
+        window=timedelta(seconds=windows.handoff_window),
+        hold_for=timedelta(days=settings.hold_days),
+        sandbox=sandbox,
+    )
+
+    async def start() -> None:
+        await prepare(db, settings)
+        worker.start()
+
+    return Service(
+        name="scheduler",
+        routers=ROUTERS,
+        parts=(parts,),
+        start=start,
+        stop=worker.stop,
+        checks={"database": database_check(db), "bus": _bus_check(bus), "documents": _documents_check(documents)},
+    )
+
+
+def _bus_check(bus: Bus) -> Check:
+    async def check() -> str | None:
+        return None if bus.ready() else "not connected"
+
+    return check
+
+
+def _documents_check(documents: Documents) -> Check:
+    async def check() -> None:
+        await documents.check()
+
+    return check
