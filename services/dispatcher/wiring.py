@@ -8,15 +8,14 @@ from dataclasses import dataclass
 
 from services.dispatcher.adapters.bounce_receiver import BounceConfig, BounceReceiver
 from services.dispatcher.adapters.registry import CHANNELS
-from services.dispatcher.adapters.sms_twilio import SmsTwilio
 from services.dispatcher.api import channels as channels_api
 from services.dispatcher.api import opt_out, receipts, suppressions
 from services.dispatcher.api.parts import DispatcherParts
-from services.dispatcher.domain.lanes import Lane
-from services.dispatcher.domain.ports import Channel
+from services.dispatcher.domain.ports import Channel, Reporting
 from services.dispatcher.domain.tokens import ReturnPaths
 from services.dispatcher.handlers.claim_and_send import ClaimAndSend, Sender
 from services.dispatcher.handlers.compose import Composer
+from services.dispatcher.handlers.lanes import Lane
 from services.dispatcher.handlers.opt_out import OptOut
 from services.dispatcher.handlers.recorder import Recorder
 from services.dispatcher.handlers.take_receipt import TakeBounce, TakeReceipt
@@ -80,8 +79,14 @@ def build(
         BounceReceiver(outside.bounces, return_paths, TakeBounce(take_receipt, db)) if outside.bounces.listen else None
     )
     worker = Worker(bus, claim_and_send, recorder, outside.channels, bounces, settings.prefetch)
-    twilio = next((channel for channel in outside.channels if isinstance(channel, SmsTwilio)), None)
-    parts = DispatcherParts(db, senders, take_receipt, OptOut(db, windows.handoff_window), twilio, outside.public_url)
+    parts = DispatcherParts(
+        db,
+        senders,
+        take_receipt,
+        OptOut(db, windows.handoff_window),
+        {channel.provider: channel for channel in outside.channels if isinstance(channel, Reporting)},
+        outside.public_url,
+    )
     absent = [name for name in ChannelName if name not in senders]
     return Service(
         name="dispatcher",

@@ -6,13 +6,21 @@ True here: after `stop` returns, everything that was claimed here has been sent 
 
 import asyncio
 from collections.abc import Sequence
+from typing import Protocol
 
-from services.dispatcher.adapters.bounce_receiver import BounceReceiver
 from services.dispatcher.domain.ports import Channel
 from services.dispatcher.handlers.claim_and_send import ClaimAndSend
 from services.dispatcher.handlers.recorder import Recorder
 from shared.bus.port import Bus, Subscription
 from shared.messages import BULK, URGENT
+
+
+class Receiver(Protocol):
+    """Takes bounce mails while it is open."""
+
+    async def start(self) -> None: ...
+
+    async def close(self) -> None: ...
 
 
 class Worker:
@@ -22,7 +30,7 @@ class Worker:
         claim_and_send: ClaimAndSend,
         recorder: Recorder,
         channels: Sequence[Channel],
-        bounces: BounceReceiver | None,
+        bounces: Receiver | None,
         prefetch: int,
     ) -> None:
         self._bus = bus

@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from services.dispatcher.adapters.email_smtp import EmailSmtp, SmtpConfig
 from services.dispatcher.adapters.smtp_relay import Relay
-from services.dispatcher.domain.outcomes import Accepted, NotSent, Outcome, Rejected, SuppressReason, Unknown
+from services.dispatcher.domain.outcomes import Accepted, Deferred, NotSent, Outcome, Rejected, SuppressReason, Unknown
 from services.dispatcher.domain.ports import Gate
 from shared.content import Attachment
 from tests.doubles.outgoing import facts, open_gate, outgoing
@@ -67,7 +67,7 @@ async def test_the_mail_arrives_as_it_was_composed(email: EmailSmtp, sink: SmtpS
         ("MAIL", "451 4.3.0 later", NotSent("mail: 451 4.3.0 later")),
         ("MAIL", "550 5.7.1 sender refused", NotSent("mail: 550 5.7.1 sender refused", misconfigured=True)),
         ("MAIL", "552 5.3.4 too big", Rejected("mail: 552 5.3.4 too big", "5.3.4")),
-        ("RCPT", "450 4.7.1 greylisted", NotSent("rcpt: 450 4.7.1 greylisted", timedelta(minutes=5))),
+        ("RCPT", "450 4.7.1 greylisted", Deferred("rcpt: 450 4.7.1 greylisted", timedelta(minutes=5))),
         ("RCPT", "550 5.1.1 no such user", Rejected("rcpt: 550 5.1.1 no such user", "5.1.1", SuppressReason.BOUNCED)),
         ("RCPT", "550 5.1.2 bad domain", Rejected("rcpt: 550 5.1.2 bad domain", "5.1.2", SuppressReason.INVALID)),
         ("RCPT", "550 User unknown", Rejected("rcpt: 550 User unknown", "550", SuppressReason.BOUNCED)),

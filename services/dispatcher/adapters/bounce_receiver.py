@@ -113,7 +113,7 @@ class _Handler:
     def __init__(self, paths: ReturnPaths, on_bounce: OnBounce) -> None:
         self._paths, self._on_bounce = paths, on_bounce
 
-    async def handle_RCPT(  # noqa: N802
+    async def handle_RCPT(
         self, _server: Any, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         if self._paths.read(address) is None:
@@ -123,7 +123,7 @@ class _Handler:
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 ok"
 
-    async def handle_DATA(self, _server: Any, _session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, _server: Any, _session: Session, envelope: Envelope) -> str:
         named = self._paths.read(envelope.rcpt_tos[0])
         if named is None or not isinstance(envelope.content, bytes):
             return "550 5.1.1 no such return path"

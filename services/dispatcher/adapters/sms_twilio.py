@@ -5,7 +5,7 @@ so it stays unknown until a signed callback tells. Faults of our own account nev
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from typing import ClassVar, Self
@@ -30,7 +30,7 @@ from services.dispatcher.domain.outcomes import (
     SuppressReason,
     Unknown,
 )
-from services.dispatcher.domain.ports import Gate, GateClosed, Outgoing
+from services.dispatcher.domain.ports import Gate, GateClosed, NotSigned, Outgoing, Report, Reported
 from shared.content.gsm import segments
 
 _OPTED_OUT = frozenset({21610, 30004, 63014})
@@ -120,6 +120,12 @@ class SmsTwilio:
     def verify_callback(self, public_url: str, params: Mapping[str, str], signature: str) -> bool:
         """Whether Twilio signed this callback; `public_url` as Twilio called it, with its query."""
         return bool(signature) and bool(self._validator.validate(public_url, dict(params), signature))
+
+    def read_report(self, report: Report) -> Sequence[Reported]:
+        if not self.verify_callback(report.url, report.form, report.headers.get("x-twilio-signature", "")):
+            raise NotSigned
+        word = read_callback(report.form)
+        return [Reported(report.query.get("attempt", ""), word)] if word else []
 
     async def probe(self) -> bool:
         try:

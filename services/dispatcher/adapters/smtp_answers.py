@@ -12,7 +12,7 @@ from enum import IntEnum
 from aiosmtplib import SMTPAuthenticationError, SMTPException, SMTPResponse, SMTPResponseException
 
 from services.dispatcher.domain.bounces import BounceKind, judge
-from services.dispatcher.domain.outcomes import NotSent, Outcome, Rejected, SuppressReason, Unknown
+from services.dispatcher.domain.outcomes import Deferred, NotSent, Outcome, Rejected, SuppressReason, Unknown
 from services.dispatcher.domain.ports import GateClosed
 
 _GREYLISTED = timedelta(minutes=5)
@@ -67,7 +67,7 @@ def _is_ours(error: Exception) -> bool:
 def refused(code: int, message: str, stage: Stage) -> Outcome:
     text = f"{stage.name.lower()}: {code} {message}"[:300]
     if 400 <= code < 500:
-        return NotSent(text, retry_in=_GREYLISTED if stage is Stage.RCPT else None)
+        return Deferred(text, _GREYLISTED) if stage is Stage.RCPT else NotSent(text)
     if not 500 <= code < 600:
         return Unknown(text) if stage is Stage.SENT_BODY else NotSent(text)
     enhanced = _enhanced(message)

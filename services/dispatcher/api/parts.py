@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated
 
-from services.dispatcher.adapters.sms_twilio import SmsTwilio
+from services.dispatcher.domain.ports import Reporting
 from services.dispatcher.handlers.claim_and_send import Sender
 from services.dispatcher.handlers.opt_out import OptOut
 from services.dispatcher.handlers.take_receipt import TakeReceipt
@@ -15,13 +15,13 @@ from shared.web.parts import part
 
 @dataclass(frozen=True, slots=True)
 class DispatcherParts:
-    """`twilio` is None where Twilio is not configured: its callbacks are then refused."""
+    """`reporting`: the configured providers that call back, by name."""
 
     db: Database
     senders: Mapping[Channel, Sender]
     take_receipt: TakeReceipt
     opt_out: OptOut
-    twilio: SmsTwilio | None
+    reporting: Mapping[str, Reporting]
     public_url: str
 
 

@@ -3,48 +3,57 @@
 import re
 from typing import Annotated
 
-from fastapi import Query, Request, Response
+from fastapi import Path, Request, Response
+from prometheus_client import Counter
 
-from services.dispatcher.adapters.sms_twilio import read_callback
-from services.dispatcher.api.parts import DispatcherParts, Parts
+from services.dispatcher.api.parts import Parts
+from services.dispatcher.domain.ports import NotSigned, Report, Reported
 from shared.kernel.errors import BadRequest, Unauthorized
 from shared.web.problems import declared
 from shared.web.strict import strict_router
 
-ATTEMPT = re.compile(r"([1-9]\d{0,18})\.([1-9]\d{0,8})", re.ASCII)
+ATTEMPT = re.compile(r"([1-9]\d{0,17})\.([1-9]\d{0,8})", re.ASCII)
 MOST_FIELDS = 200
+UNKNOWN = Counter("dunnock_receipts_unknown", "Receipts about attempts that are not known")
 
 router = strict_router("receipts")
 
 
-@router.post("/v1/receipts/twilio", status_code=204, responses=declared(400, 401, 413))
-async def twilio(
+@router.post("/v1/receipts/{provider}", status_code=204, responses=declared(400, 401, 413))
+async def receipts(
     request: Request,
     parts: Parts,
-    attempt: Annotated[str, Query(max_length=40, description="reminder.fence, as the message was sent with")] = "",
+    provider: Annotated[str, Path(max_length=40, description="as GET /v1/channels names it", examples=["twilio"])],
 ) -> Response:
-    """A status callback, checked by its X-Twilio-Signature. An attempt that is not known is acknowledged: providers
-    would come again for days otherwise."""
-    params = await _signed_form(request, parts)
-    word, found = read_callback(params), ATTEMPT.fullmatch(attempt)
-    if word is not None and found is not None:
-        reminder_id, fence = int(found[1]), int(found[2])
-        if reminder_id < 2**63 and fence < 2**31 and await parts.take_receipt.knows(reminder_id, fence):
-            await parts.take_receipt(reminder_id, fence, word)
+    """A provider's callback, believed only with the provider's signature. An attempt that is not known is acknowledged:
+    providers would come again for days otherwise."""
+    reporting = parts.reporting.get(provider)
+    if reporting is None:
+        raise Unauthorized("no such provider is configured to report here; see GET /v1/channels")
+    try:
+        reported = reporting.read_report(await _report(request, parts.public_url))
+    except NotSigned:
+        raise Unauthorized("the signature does not fit; check DUNNOCK_PUBLIC_URL and the provider's token") from None
+    for one in reported:
+        await _take(parts, one)
     return Response(status_code=204)
 
 
-async def _signed_form(request: Request, parts: DispatcherParts) -> dict[str, str]:
-    refused = Unauthorized("the X-Twilio-Signature does not fit; check DUNNOCK_PUBLIC_URL and the auth token")
-    if parts.twilio is None:
-        raise refused
+async def _take(parts: Parts, reported: Reported) -> None:
+    found = ATTEMPT.fullmatch(reported.attempt_id)
+    if found is None or not await parts.take_receipt.knows(int(found[1]), int(found[2])):
+        UNKNOWN.inc()
+        return
+    await parts.take_receipt(int(found[1]), int(found[2]), reported.word)
+
+
+async def _report(request: Request, public_url: str) -> Report:
+    """The URL is rebuilt from the public one: behind an ingress the provider called another host than is seen here."""
     try:
         async with request.form(max_files=0, max_fields=MOST_FIELDS) as form:
-            params = {key: value for key, value in form.items() if isinstance(value, str)}
+            fields = {key: value for key, value in form.items() if isinstance(value, str)}
     except (ValueError, KeyError) as error:
         raise BadRequest("the body is no form") from error
     query = f"?{request.url.query}" if request.url.query else ""
-    signature = request.headers.get("x-twilio-signature", "")
-    if not parts.twilio.verify_callback(f"{parts.public_url}{request.url.path}{query}", params, signature):
-        raise refused
-    return params
+    url = f"{public_url}{request.url.path}{query}"
+    return Report(url, dict(request.query_params), dict(request.headers), fields)

@@ -6,8 +6,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from shared.flow import FOREVER, Flow, may_interrupt
-from shared.ledger.send import Wanted
-from shared.routing import Attempted, Channel, ContactPoint, LeftOut, Offer, route
+from shared.routing import Attempted, Candidate, Channel, ContactPoint, LeftOut, Offer, route
 
 DISCREET = frozenset({Channel.EMAIL})  # may come at any hour
 
@@ -33,10 +32,14 @@ class Looked:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """`wanted` for the claim, and what was left out with why."""
+    """`first` is what the claim shall try, with `alternatives` after it; None: there is no way, and `reason` says why.
+    `left_out`: the ways that the flow names and that are not taken."""
 
-    wanted: Wanted
+    reminder_id: int
+    first: Candidate | None
+    alternatives: int
     left_out: tuple[LeftOut, ...]
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +62,13 @@ def expect(row: Looked, flow: Flow, offers: Mapping[Channel, Offer]) -> Expected
         attempted=row.attempts,
     )
     if not found.candidates:
-        return Expected(Wanted(row.id, None, None, None, None, 0, _why_none(row)), found.left_out)
+        return Expected(row.id, None, 0, found.left_out, _why_none(row))
     first = found.candidates[0]
     if row.send_until == FOREVER and first.channel not in DISCREET:
         opens = may_interrupt(row.now, flow.window, ZoneInfo(row.timezone), row.country)
         if opens is not None:
             return Later(row.id, opens)
-    wanted = Wanted(
-        row.id,
-        first.channel,
-        first.contact_point_id,
-        first.provider,
-        first.cost,
-        len(found.candidates) - 1,
-    )
-    return Expected(wanted, found.left_out)
+    return Expected(row.id, first, len(found.candidates) - 1, found.left_out)
 
 
 def _why_none(row: Looked) -> str:

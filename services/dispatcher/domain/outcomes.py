@@ -46,6 +46,14 @@ class NotSent:
 
 
 @dataclass(frozen=True, slots=True)
+class Deferred:
+    """Not taken: the customer's own server says later. Counted, so that one that says so for ever is given up."""
+
+    detail: str
+    retry_in: timedelta
+
+
+@dataclass(frozen=True, slots=True)
 class Missed:
     detail: str
 
@@ -58,5 +66,5 @@ class Delivered:
     detail: str = ""
 
 
-Outcome = Accepted | Unknown | Rejected | NotSent | Missed
+Outcome = Accepted | Unknown | Rejected | NotSent | Deferred | Missed
 Receipt = Accepted | Delivered | Rejected | Missed

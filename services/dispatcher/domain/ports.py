@@ -4,13 +4,14 @@ A channel never decides whether a message may go: it checks the gate right befor
 outcome. It raises nothing but CancelledError, and it never sends twice by itself once a provider may have taken it.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from time import monotonic
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, runtime_checkable
 
-from services.dispatcher.domain.outcomes import Outcome
+from services.dispatcher.domain.outcomes import Outcome, Receipt
 from shared.content import Attachment, MessageFacts, Rendered
 
 
@@ -54,6 +55,38 @@ class Outgoing:
     callback_url: str
     sent_at: datetime
     attachment: Attachment | None = None
+
+
+class NotSigned(Exception):
+    """A report that its provider has not signed: nothing of it is believed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a provider posted: `url` as the provider called it, header names in lower case."""
+
+    url: str
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    form: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A word about one attempt, "reminder.fence" as it was sent with."""
+
+    attempt_id: str
+    word: Receipt
+
+
+@runtime_checkable
+class Reporting(Protocol):
+    """A provider that tells later what became of a message."""
+
+    provider: ClassVar[str]
+
+    def read_report(self, report: Report) -> Sequence[Reported]:
+        """Raises NotSigned."""
 
 
 class Channel(Protocol):

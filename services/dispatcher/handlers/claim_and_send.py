@@ -17,10 +17,10 @@ from typing import Any
 import structlog
 
 from services.dispatcher.domain.expected import Expected, Later, Looked, expect
-from services.dispatcher.domain.lanes import Lane
-from services.dispatcher.domain.outcomes import Accepted, Missed, NotSent, Outcome, Rejected, Unknown
+from services.dispatcher.domain.outcomes import Accepted, Deferred, Missed, NotSent, Outcome, Rejected, Unknown
 from services.dispatcher.domain.ports import Channel, Gate
 from services.dispatcher.handlers.compose import Composer
+from services.dispatcher.handlers.lanes import Lane
 from services.dispatcher.handlers.recorder import Recorder
 from services.dispatcher.store.cards import Cards
 from services.dispatcher.store.files import Files
@@ -97,7 +97,7 @@ class ClaimAndSend:
         lanes: dict[str | None, list[Expected]] = defaultdict(list)
         for one in expected:
             if isinstance(one, Expected):
-                lanes[one.wanted.channel].append(one)
+                lanes[one.first.channel if one.first else None].append(one)
         await self._postpone([one for one in expected if isinstance(one, Later)])
         await asyncio.gather(*(self._drain(name, rows, looked) for name, rows in lanes.items()))
 
@@ -108,7 +108,7 @@ class ClaimAndSend:
 
     async def _drain(self, name: str | None, rows: list[Expected], looked: Mapping[int, Looked]) -> None:
         if name is None:
-            await self._claim([one.wanted for one in rows])
+            await self._claim(rows)
             return
         sender = self._senders[ChannelName(name)]
         while rows:
@@ -122,10 +122,10 @@ class ClaimAndSend:
     async def _claim_and_start(self, sender: Sender, batch: list[Expected], looked: Mapping[int, Looked]) -> None:
         claimed: list[Claim] = []
         try:
-            await self._files.prepare(looked[one.wanted.reminder_id] for one in batch)
+            await self._files.prepare(looked[one.reminder_id] for one in batch)
             crash_point("before_claim")
             began = monotonic()
-            claimed = await asyncio.shield(self._claim([one.wanted for one in batch]))
+            claimed = await asyncio.shield(self._claim(batch))
             crash_point("after_claim")
         finally:
             sender.lane.give_back(len(batch) - len(claimed))
@@ -133,7 +133,8 @@ class ClaimAndSend:
         for one in claimed:
             self._own(self._send(sender, one, gate))
 
-    async def _claim(self, wanted: list[Wanted]) -> list[Claim]:
+    async def _claim(self, batch: Sequence[Expected]) -> list[Claim]:
+        wanted = [_wanted(one) for one in batch]
         async with self._db.connection() as connection:
             claims = await claim(connection, wanted, worker=self._worker, lease=self._lease, caps=self._caps)
             await self._cards.load(connection, {one.creditor_id for one in claims})
@@ -158,16 +159,13 @@ class ClaimAndSend:
         flow = self._cards.flow(one.flow_version_id)
         attachment = await self._files.attachment(one) if flow.step(one.step).attach else None
         creditor = self._cards.creditor(one.creditor_id)
-        outgoing = self._composer.compose(one, flow, creditor, attachment, channel.provider)
+        outgoing = self._composer.compose(one, flow, creditor, attachment)
         outcome = await channel.send(outgoing, gate)
         crash_point("after_send")
         return outcome
 
     async def _give_back(self, rows: Sequence[Expected], looked: Mapping[int, Looked]) -> None:
-        due = [
-            (one.wanted.reminder_id, looked[one.wanted.reminder_id].now + timedelta(seconds=random.uniform(1, 5)))
-            for one in rows
-        ]
+        due = [(one.reminder_id, looked[one.reminder_id].now + timedelta(seconds=random.uniform(1, 5))) for one in rows]
         async with self._db.connection() as connection:
             await give_back(connection, due)
 
@@ -193,5 +191,14 @@ def recorded(one: Claim, outcome: Outcome) -> Recorded:
             return Recorded(one.reminder_id, one.fence, "rejected", detail=detail, suppress=suppress)
         case NotSent(detail=detail, retry_in=retry_in):
             return Recorded(one.reminder_id, one.fence, "notsent", detail=detail, retry_in=retry_in or RETRY_AFTER)
+        case Deferred(detail=detail, retry_in=retry_in):
+            return Recorded(one.reminder_id, one.fence, "deferred", detail=detail, retry_in=retry_in)
         case Missed(detail=detail):
             return Recorded(one.reminder_id, one.fence, "missed", detail=detail, retry_in=timedelta(minutes=30))
+
+
+def _wanted(one: Expected) -> Wanted:
+    if one.first is None:
+        return Wanted(one.reminder_id, None, None, None, None, 0, one.reason)
+    way = one.first
+    return Wanted(one.reminder_id, way.channel, way.contact_point_id, way.provider, way.cost, one.alternatives)

@@ -21,9 +21,7 @@ class Composer:
     public_url: str
     mail_domain: str
 
-    def compose(
-        self, claim: Claim, flow: Flow, creditor: CreditorCard, attachment: Attachment | None, provider: str
-    ) -> Outgoing:
+    def compose(self, claim: Claim, flow: Flow, creditor: CreditorCard, attachment: Attachment | None) -> Outgoing:
         """Raises when the text cannot be made; nothing was sent then."""
         assert claim.channel
         assert claim.address
@@ -37,7 +35,7 @@ class Composer:
             facts=facts,
             rendered=self.catalog.render(message, claim.channel, facts),
             return_path=self.return_paths.make(claim.reminder_id, claim.fence),
-            callback_url=f"{self.public_url}/v1/receipts/{provider}",
+            callback_url=f"{self.public_url}/v1/receipts",
             sent_at=claim.business_at,
             attachment=attachment if step.attach and not claim.leg else None,
         )

@@ -1,10 +1,8 @@
 """LOOK: what a route is computed from, for reminders that are queued. Reads only; the claim decides."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import asyncpg
-import orjson
 
 from services.dispatcher.domain.expected import Looked
 from shared.routing import Attempted, Channel, ContactKind, ContactPoint
@@ -45,17 +43,11 @@ def _looked(row: asyncpg.Record) -> Looked:
         timezone=timezone,
         country=country,
         now=now,
-        points=[_point(*values) for values in _array(points)],
-        suppressed={(point, Channel(channel)): reason for point, channel, reason in _array(suppressed)},
-        attempts=[
-            Attempted(Channel(channel), point, AttemptState(state)) for channel, point, state in _array(attempts)
-        ],
+        points=[_point(*values) for values in points or ()],
+        suppressed={(point, Channel(channel)): reason for point, channel, reason in suppressed or ()},
+        attempts=[Attempted(Channel(channel), point, AttemptState(state)) for channel, point, state in attempts or ()],
     )
 
 
 def _point(key: int, kind: str, address: str, channels: list[str] | None, priority: int) -> ContactPoint:
     return ContactPoint(key, ContactKind(kind), address, tuple(Channel(name) for name in channels or ()), priority)
-
-
-def _array(value: str | None) -> list[Any]:
-    return orjson.loads(value) if value else []
