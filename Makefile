@@ -51,7 +51,8 @@ chaos: setup-dev ## kill, cut and slow down things, then count what was lost or 
 	@$(PY) -m tests.chaos
 
 up: ## the distributed form in containers: PostgreSQL, RabbitMQ, migration, three services (docker compose)
-	docker compose up --build --wait
+	@test -f .env || (umask 077; $(PYTHON) deploy/local_env.py > .env; echo "made .env: secrets of this machine, doubles instead of providers")
+	docker compose up --build --detach
 	@echo "up: one origin at http://localhost:$(PORT)"
 
 down: ## end what `make up` started

@@ -16,14 +16,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
-PYTHON = VENV / "bin" / "python"
+PYTHON = str(VENV / "bin" / "python")
 AT_ONCE = 8
 PACKAGE = re.compile(r"^([A-Za-z0-9._-]+)==(\S+)")
 
 
 def main(locks: list[Path]) -> None:
-    if sys.version_info < (3, 11):
-        sys.exit(f"Dunnock needs Python 3.11 or newer; this is {sys.version.split()[0]}. Name one: make PYTHON=python3.12 ...")
+    if sys.version_info < (3, 11):  # noqa: UP036  # said before anything newer is used
+        sys.exit(f"Dunnock needs Python 3.11 or newer, this is {sys.version.split()[0]}: make PYTHON=python3.12 ...")
     make_environment()
     for lock in locks:
         stamp = VENV / f".installed-{lock.stem}"
@@ -34,11 +34,12 @@ def main(locks: list[Path]) -> None:
 
 
 def make_environment() -> None:
-    if PYTHON.exists() and subprocess.run([PYTHON, "-c", "import pip"], capture_output=True).returncode == 0:
+    probe = [PYTHON, "-c", "import pip"]
+    if Path(PYTHON).exists() and subprocess.run(probe, capture_output=True, check=False).returncode == 0:
         return
     say(f"making .venv with Python {sys.version.split()[0]}")
     shutil.rmtree(VENV, ignore_errors=True)
-    made = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True)
+    made = subprocess.run([sys.executable, "-m", "venv", VENV], capture_output=True, text=True, check=False)
     if made.returncode != 0:
         shutil.rmtree(VENV, ignore_errors=True)
         sys.exit(f"python3 -m venv failed (on Debian and Ubuntu: apt install python3-venv)\n{made.stdout}{made.stderr}")
@@ -86,11 +87,11 @@ def pip_install(some: list[str]) -> None:
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
         file.write("\n".join(some) + "\n")
         file.flush()
-        options = ["--require-hashes", "--no-deps", "--quiet", "--disable-pip-version-check", "--no-input"]
+        options = ["--require-hashes", "--no-deps", "--quiet", "--quiet", "--disable-pip-version-check", "--no-input"]
         environment = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore"}
-        done = subprocess.run([PYTHON, "-m", "pip", "install", *options, "-r", file.name], env=environment)
+        done = subprocess.run([PYTHON, "-m", "pip", "install", *options, "-r", file.name], env=environment, check=False)
     if done.returncode != 0:
-        sys.exit(f"pip could not install these (above is why); run the same command again to go on: {named(some[0])[0]} ...")
+        sys.exit("pip could not install these, and says above why; the same command goes on where it stopped")
 
 
 def say(line: str) -> None:

@@ -1,4 +1,4 @@
-"""PostgreSQL as a part of the process: the programs of a wheel, the data in one folder, no installation, no root needed.
+"""PostgreSQL as a part of the process: a wheel's programs, the data in one folder, no installation, no root needed.
 
 What must stay true: what is committed survives SIGKILL (fsync stays on unless a test says otherwise); a server never
 outlives its process, and a second start on the folder continues where the first one was cut; it never runs as root,

@@ -77,7 +77,7 @@ class Folder:
             if await self._gone_after(stop, seconds):
                 (self.cluster / "postmaster.pid").unlink(missing_ok=True)
                 return
-        raise FolderInUse(f"PostgreSQL processes {list(self._servers())} on {self.cluster} do not end: end them by hand")
+        raise FolderInUse(f"the processes {list(self._servers())} on {self.cluster} do not end: end them by hand")
 
     async def _gone_after(self, stop: signal.Signals, seconds: float) -> bool:
         for process in self._servers():

@@ -1,7 +1,7 @@
 """PostgreSQL's programs: where they are, and as whom and how they are started.
 
-What must stay true: none of them runs as root or outlives this process (tether.py); what they print is in `server.log`, and an
-error quotes the end of what the failed one said.
+What must stay true: none of them runs as root or outlives this process (tether.py); what they print is in
+`server.log`, and an error quotes the end of what the failed one said.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ class Programs:
                 stdout=log,
                 stderr=log,
                 env={"LC_ALL": "C.UTF-8", "PATH": os.environ.get("PATH", os.defpath)},
-                start_new_session=True,  # Ctrl-C is for us alone: we still need the database to end our own work in order
+                start_new_session=True,  # Ctrl-C is for us alone: we need the database to end our own work
             )
 
     async def succeeds(self, program: str, *arguments: str) -> bool:

@@ -1,7 +1,7 @@
 """Starts a program that cannot outlive the process that asked for it.
 
-What must stay true: this file is run by its path, knows only the standard library and imports nothing of ours, so that it
-starts in a few milliseconds; the death signal is asked for after the last change of identity, because the kernel
+What must stay true: this file is run by its path, knows only the standard library and imports nothing of ours, so that
+it starts in a few milliseconds; the death signal is asked for after the last change of identity, because the kernel
 forgets it at every such change; a parent that died before that is noticed, so no window is left.
 
     python -I -S tether.py PARENT_PID SIGNAL IDENTITY FOLDER PROGRAM [ARGUMENT...]
@@ -25,7 +25,9 @@ CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
 
 def main(arguments: list[str]) -> None:
     parent, signal_number, identity, folder, *command = arguments
-    {"same": stay, "nobody": become_nobody, "nobody-searching": become_searching_nobody, "namespace": enter_namespace}[identity]()
+    {"same": stay, "nobody": become_nobody, "nobody-searching": become_searching_nobody, "namespace": enter_namespace}[
+        identity
+    ]()
     if sys.platform == "linux":
         call("prctl", PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
     if os.getppid() != int(parent):
@@ -75,6 +77,13 @@ def call(function: str, *arguments: int | bytes) -> None:
         number = ctypes.get_errno()
         raise OSError(number, f"{function}: {os.strerror(number)}")
 
+
+IDENTITIES = {
+    "same": stay,
+    "nobody": become_nobody,
+    "nobody-searching": become_searching_nobody,
+    "namespace": enter_namespace,
+}
 
 if __name__ == "__main__":
     main(sys.argv[1:])

@@ -29,7 +29,8 @@ def asked_for(requirements: list[str]) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("lock", "group"), [("requirements.lock", None), ("requirements-dev.lock", "dev"), ("requirements-bench.lock", "bench")]
+    ("lock", "group"),
+    [("requirements.lock", None), ("requirements-dev.lock", "dev"), ("requirements-bench.lock", "bench")],
 )
 def test_a_lock_holds_everything_that_is_asked_for(lock: str, group: str | None) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -69,9 +70,10 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def set_up(house: Path, lock: str) -> subprocess.CompletedProcess[str]:
-    offline = {"PATH": os.environ["PATH"], "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(house), "PIP_CONFIG_FILE": os.devnull}
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(house), "PIP_CONFIG_FILE": os.devnull}
     command = [sys.executable, "deploy/setup.py", lock]
-    return subprocess.run(command, cwd=house, capture_output=True, text=True, check=False, env=offline)
+    environment = {"PATH": os.environ["PATH"], **offline}
+    return subprocess.run(command, cwd=house, capture_output=True, text=True, check=False, env=environment)
 
 
 def test_setup_makes_an_environment_once_and_then_costs_nothing(house: Path) -> None:

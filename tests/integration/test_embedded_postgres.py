@@ -19,6 +19,7 @@ from shared.db import embedded, programs
 from shared.db.embedded import EmbeddedPostgres
 from shared.db.folder import Folder, FolderInUse
 from shared.db.programs import TETHER, Programs
+from shared.db.tether import NOBODY
 
 ROOT = Path(__file__).parents[2]
 as_root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
@@ -53,6 +54,7 @@ async def ask(dsn: str, statement: str) -> object:
 
 
 async def keeps_a_row_over_a_restart(folder: Path) -> bool:
+    answer: object = None
     for statement in ("CREATE TABLE kept AS SELECT 1", "SELECT count(*) FROM kept"):
         server = EmbeddedPostgres(folder, durable=False)  # ended in order, so the disk need not be waited for
         answer = await ask(await server.start(), statement)
@@ -143,7 +145,9 @@ async def test_a_server_that_was_left_behind_is_ended_before_the_next_one_starts
     first = EmbeddedPostgres(tmp_path / "db")
     await first.start()
     first._folder.release()  # as if its process had gone and the tie had failed
-    [left_behind] = [pid for pid in servers_in(tmp_path / "db") if pid == first._server.pid]
+    assert first._server is not None
+    left_behind = first._server.pid
+    assert left_behind in servers_in(tmp_path / "db")
     second = EmbeddedPostgres(tmp_path / "db")
     try:
         dsn = await second.start()
@@ -156,9 +160,7 @@ async def test_a_server_that_was_left_behind_is_ended_before_the_next_one_starts
 
 @as_root_only
 @pytest.mark.parametrize("identity", ["nobody", "nobody-searching", "namespace"])
-async def test_root_runs_it_as_somebody_else(
-    identity: str, open_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_root_runs_it_as_somebody_else(identity: str, open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "IDENTITIES_OF_ROOT", {identity: programs.IDENTITIES_OF_ROOT[identity]})
     if identity != "nobody":
         open_folder.chmod(0o700)
@@ -177,13 +179,22 @@ async def test_root_may_keep_it_in_a_folder_closed_to_everybody_else(tmp_path: P
 
 @as_root_only
 async def test_a_normal_user_runs_it_as_himself(open_folder: Path) -> None:
-    os.chown(open_folder, programs.NOBODY, -1)
-    tied = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), str(int(signal.SIGTERM)), "nobody-searching", str(ROOT)]
+    os.chown(open_folder, NOBODY, -1)
+    tied = [
+        sys.executable,
+        "-I",
+        "-S",
+        str(TETHER),
+        str(os.getpid()),
+        str(int(signal.SIGTERM)),
+        "nobody-searching",
+        str(ROOT),
+    ]
     command = [*tied, sys.executable, "-c", KEEP_RUNNING, str(open_folder / "db")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert await ask(process.stdout.readline().strip(), "SELECT 1") == 1
-        assert {os.stat(f"/proc/{pid}").st_uid for pid in servers_in(open_folder / "db")} == {programs.NOBODY}
+        assert {os.stat(f"/proc/{pid}").st_uid for pid in servers_in(open_folder / "db")} == {NOBODY}
         process.send_signal(signal.SIGTERM)
     assert await none_left_in(open_folder / "db", seconds=10)
 

@@ -1,7 +1,7 @@
 """One RabbitMQ node of our own.
 
-What must stay true: own ports, own node name, own folder, own epmd; nothing of it outlives the process that started it, and
-nothing outside the folder is written. Ports stay the same over stop and start, so that clients can come back.
+What must stay true: own ports, own node name, own folder, own epmd; nothing of it outlives the process that started it,
+and nothing outside the folder is written. Ports stay the same over stop and start, so that clients can come back.
 """
 
 import base64
@@ -148,7 +148,7 @@ class PrivateBroker:
             "PATH": f"{self._installation.erlang}:{os.environ.get('PATH', os.defpath)}",
             "LC_ALL": "C.UTF-8",
             "HOME": str(folder),
-            "detached": "true",  # the script becomes the node instead of watching over it, so that the tie holds the node
+            "detached": "true",  # the script becomes the node, else the tie would hold only the script
             "ERL_EPMD_PORT": str(self._epmd_port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
             "RABBITMQ_NODENAME": f"t{self._port}@localhost",

@@ -1,4 +1,4 @@
-"""RabbitMQ from its image, where there is nothing but a Docker engine; the container ends with the process that started it."""
+"""RabbitMQ from its image, where there is only a Docker engine; it ends with the process that started it."""
 
 import os
 import shutil

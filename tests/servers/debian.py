@@ -1,4 +1,4 @@
-"""Debian packages and what they need, downloaded and unpacked into a folder: the system is not touched, no root is needed.
+"""Debian packages and what they need, unpacked into a folder: the system is not touched, no root is needed.
 
 What must stay true: apt works on lists and caches of its own; a folder is used only when it was unpacked to the end.
 """

@@ -1,6 +1,6 @@
 """A RabbitMQ for tests: the one that DUNNOCK_TEST_AMQP_URL names, else a private one.
 
-DUNNOCK_TEST_RABBITMQ = installed | download | docker picks the way to a private one; without it they are tried in this order.
+DUNNOCK_TEST_RABBITMQ = installed | download | docker picks the way to a private one; else they are tried in this order.
 """
 
 import os
