@@ -837,7 +837,8 @@ BEGIN
   ON CONFLICT (source_id, payment_ref) DO UPDATE SET payment_ref = excluded.payment_ref
   RETURNING * INTO v_payment;
   IF EXISTS (SELECT FROM allocation a JOIN installment n ON n.id = a.installment_id
-              WHERE a.payment_id = v_payment.id AND n.invoice_id <> ALL (v_locked)) OR v_payment.invoice_id <> ALL (v_locked) THEN
+              WHERE a.payment_id = v_payment.id AND n.invoice_id <> ALL (v_locked))
+     OR (v_payment.invoice_id IS NOT NULL AND v_payment.invoice_id <> ALL (v_locked)) THEN  -- NULL <> ALL ('{}') is true
     RAISE EXCEPTION 'payment % moved meanwhile', p_payment_ref USING ERRCODE = '40001';
   END IF;
 
@@ -1101,4 +1102,6 @@ $$
        + (SELECT count(*) FROM reminder WHERE state = 'queued') + (SELECT count(*) FROM reminder WHERE state = 'sending')
        + (SELECT count(*) FROM invoice WHERE replan_at <= p_now)
        + (SELECT count(*) FROM attempt WHERE state = 'accepted' AND receipt_due <= p_now)
+       + (SELECT count(*) FROM reminder r JOIN attempt a ON a.reminder_id = r.id AND a.fence = r.fence
+           WHERE r.state = 'uncertain' AND a.at + interval '24 hours' <= p_now)
 $$;

@@ -1,0 +1,1 @@
+"""The bank-facing HTTP surface: one file per noun."""

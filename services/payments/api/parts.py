@@ -1,0 +1,16 @@
+"""What the endpoints of payments work with."""
+
+from dataclasses import dataclass
+
+from services.payments.handlers.known_sources import KnownSources
+from services.payments.handlers.record_payment import PaymentRecorder
+from shared.db.engine import Database
+from shared.documents import Documents
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentsParts:
+    db: Database
+    sources: KnownSources
+    recorder: PaymentRecorder
+    documents: Documents

@@ -1,0 +1,1 @@
+"""Rules of payments: pure, no I/O."""

@@ -1,0 +1,51 @@
+"""Stores what a source said and stops what it settles.
+
+True here: it returns only after the commit and the hand-off barrier, for a repeated event too; so a 2xx after it is a
+promise. The database has a deadline: when it does not answer in time, nothing is promised and the sender sends again. A
+payment whose invoice is not there looks for it once more after the commit, as the invoice looks for payments after its
+own: one of the two sees the other.
+"""
+
+import asyncio
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import asyncpg
+
+from shared.crash import crash_point
+from shared.db.engine import Database
+from shared.ledger.money import PaymentRecorded, PaymentSaid, match_by_name
+from shared.ledger.money import record_payment as record_in_ledger
+
+DEADLINE = 4.0  # seconds for all that the database does, so that the 503 leaves within 5
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentRecorder:
+    db: Database
+    window: timedelta
+
+    async def record(self, said: PaymentSaid) -> PaymentRecorded:
+        """TimeoutError when the database is too slow."""
+
+        async def store(connection: asyncpg.Connection) -> PaymentRecorded:
+            return await record_in_ledger(connection, said, window=self.window)
+
+        async with asyncio.timeout(DEADLINE):
+            crash_point("before_payment_commit")
+            recorded = await self.db.retrying(store)
+            crash_point("after_payment_commit")
+            if recorded.invoice_id is None and await self.look_again(said):
+                recorded = replace(await self.db.retrying(store), fresh=recorded.fresh)
+        await asyncio.sleep(recorded.wait)
+        return recorded
+
+    async def look_again(self, said: PaymentSaid) -> bool:
+        """Whether the invoice came in the same moment; a transaction of its own, after the commit of the payment."""
+
+        async def look(connection: asyncpg.Connection) -> list[int]:
+            return await match_by_name(connection, said.invoice_ref, said.reference)
+
+        if said.invoice_ref is None and said.reference is None:
+            return False
+        return bool(await self.db.retrying(look))

@@ -1,0 +1,1 @@
+"""The SQL of payments that is not the ledger's: sources, and what people read."""

@@ -1,0 +1,79 @@
+"""Payment sources. True here: a secret is read only to verify, and a retired source looks as if it had never been."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import asyncpg
+
+WEBHOOK_KIND = "standard_webhook"
+BUILT_IN = "api"  # the source of what people and the ERP record themselves
+BUILT_IN_KIND = "manual"
+_RETIRED = "retired"  # payments name it, so its row stays
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    ref: str
+    kind: str
+    secrets: tuple[str, ...]
+    updated_at: datetime
+    id: int
+
+
+_COLUMNS = "ref, kind, ARRAY(SELECT jsonb_array_elements_text(config -> 'secrets')) AS secrets, updated_at, id"
+
+
+async def find_source(connection: asyncpg.Connection, ref: str) -> SourceRow | None:
+    row = await connection.fetchrow(f"SELECT {_COLUMNS} FROM source WHERE ref = $1 AND kind <> '{_RETIRED}'", ref)
+    return None if row is None else _row(row)
+
+
+async def list_sources(connection: asyncpg.Connection, after: str, limit: int) -> list[SourceRow]:
+    rows = await connection.fetch(
+        f"SELECT {_COLUMNS} FROM source WHERE ref > $1 AND kind <> '{_RETIRED}' ORDER BY ref LIMIT $2", after, limit
+    )
+    return [_row(row) for row in rows]
+
+
+async def put_source(connection: asyncpg.Connection, ref: str, kind: str, secrets: list[str]) -> tuple[SourceRow, bool]:
+    """The source, and whether it is new."""
+    row = await connection.fetchrow(
+        f"""
+        WITH old AS (SELECT kind FROM source WHERE ref = $1)
+        INSERT INTO source (ref, kind, config) VALUES ($1, $2, $3)
+        ON CONFLICT (ref) DO UPDATE SET kind = excluded.kind, config = excluded.config, updated_at = clock_timestamp()
+        RETURNING {_COLUMNS}, NOT EXISTS (SELECT FROM old WHERE kind <> '{_RETIRED}') AS is_new
+        """,
+        ref,
+        kind,
+        {"secrets": secrets},
+    )
+    assert row is not None
+    return _row(row), row["is_new"]
+
+
+async def delete_source(connection: asyncpg.Connection, ref: str) -> bool:
+    """Forgets its secrets at once; the row goes too unless a payment names it."""
+    found: int | None = await connection.fetchval(
+        f"UPDATE source SET kind = '{_RETIRED}', config = '{{}}' WHERE ref = $1 AND kind <> '{_RETIRED}' RETURNING 1",
+        ref,
+    )
+    if found:
+        try:
+            await connection.execute("DELETE FROM source WHERE ref = $1", ref)
+        except asyncpg.ForeignKeyViolationError:
+            return True
+    return found is not None
+
+
+async def built_in_source(connection: asyncpg.Connection) -> int:
+    """The id of the source that is always there."""
+    await connection.execute(
+        "INSERT INTO source (ref, kind) VALUES ($1, $2) ON CONFLICT DO NOTHING", BUILT_IN, BUILT_IN_KIND
+    )
+    found: int = await connection.fetchval("SELECT id FROM source WHERE ref = $1", BUILT_IN)
+    return found
+
+
+def _row(row: asyncpg.Record) -> SourceRow:
+    return SourceRow(row["ref"], row["kind"], tuple(row["secrets"]), row["updated_at"], row["id"])

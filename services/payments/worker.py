@@ -1,0 +1,64 @@
+"""What payments does by itself: reconcile, and forget old answers.
+
+True here: a turn that fails is logged and the next one comes; two processes may do it at once; stopping waits for no
+more than a turn.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+
+import structlog
+
+from services.payments.handlers.reconcile import reconcile
+from services.payments.settings import PaymentsSettings
+from services.payments.store.cleanup import forget_answers
+from shared.db.engine import Database
+
+CLEAN_EVERY = 3600.0  # seconds
+CLEAN_AT_ONCE = 1_000
+CLEAN_MOST = 100  # times CLEAN_AT_ONCE, a turn
+
+log = structlog.get_logger("payments")
+
+
+class PaymentsWorker:
+    def __init__(self, db: Database, settings: PaymentsSettings) -> None:
+        self._db = db
+        self._settings = settings
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = asyncio.Event()
+
+    async def start(self) -> None:
+        self._stopping.clear()
+        self._tasks = [
+            asyncio.create_task(self._every(self._settings.reconcile_seconds, self._reconcile)),
+            asyncio.create_task(self._every(CLEAN_EVERY, self._clean)),
+        ]
+
+    async def stop(self) -> None:
+        self._stopping.set()
+        await asyncio.gather(*self._tasks)
+        self._tasks = []
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while not self._stopping.is_set():
+            try:
+                await work()
+            except Exception as error:  # noqa: BLE001  # the database may be away: the next turn will see
+                log.warning("turn_failed", work=work.__name__.strip("_"), error=type(error).__name__)
+            try:
+                async with asyncio.timeout(seconds):
+                    await self._stopping.wait()
+            except TimeoutError:
+                continue
+
+    async def _reconcile(self) -> None:
+        await reconcile(self._db)
+
+    async def _clean(self) -> None:
+        older = timedelta(days=self._settings.keep_answers_days)
+        for _ in range(CLEAN_MOST):
+            async with self._db.connection() as connection:
+                if await forget_answers(connection, older, CLEAN_AT_ONCE) < CLEAN_AT_ONCE:
+                    return
