@@ -6,8 +6,12 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from pydantic import SecretStr
+
 from services.dispatcher.adapters.bounce_receiver import BounceConfig, BounceReceiver
+from services.dispatcher.adapters.email_smtp import EmailSmtp, SmtpConfig
 from services.dispatcher.adapters.registry import CHANNELS
+from services.dispatcher.adapters.sms_twilio import SmsTwilio, TwilioConfig
 from services.dispatcher.api import channels as channels_api
 from services.dispatcher.api import opt_out, receipts, suppressions
 from services.dispatcher.api.parts import DispatcherParts
@@ -47,6 +51,15 @@ def from_environment(public_url: str, secret_key: bytes) -> Outside:
     """The providers that DUNNOCK_* configures; a channel without one is absent."""
     built = [kind.from_settings() for kind in CHANNELS.values()]
     return Outside(public_url, secret_key, [channel for channel in built if channel], BounceConfig())
+
+
+def from_doubles(
+    public_url: str, secret_key: bytes, *, smtp_url: str, twilio: TwilioConfig, bounce_address: tuple[str, int]
+) -> Outside:
+    """The same adapters, pointed at the sandbox."""
+    host, port = bounce_address
+    channels: list[Channel] = [EmailSmtp(SmtpConfig(url=SecretStr(smtp_url))), SmsTwilio(twilio)]
+    return Outside(public_url, secret_key, channels, BounceConfig(listen=f"{host}:{port}"))
 
 
 def build(

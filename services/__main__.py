@@ -1,0 +1,106 @@
+"""python -m services: everything in one process, with its own PostgreSQL, an in-process bus and sandbox providers.
+
+True here: the same wirings, roles and adapters as in three processes; only the parts around them are chosen here.
+"""
+
+import asyncio
+import os
+import secrets
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import uvloop
+from pydantic import Field, SecretStr
+
+from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.wiring import build as build_dispatcher
+from services.dispatcher.wiring import from_environment
+from services.doubles import start_doubles
+from services.payments.settings import PaymentsSettings
+from services.payments.wiring import build as build_payments
+from services.payments.wiring import open_database as open_payments_database
+from services.scheduler.settings import SchedulerSettings
+from services.scheduler.wiring import build as build_scheduler
+from shared.bus.memory import MemoryBus
+from shared.db.embedded import EmbeddedPostgres
+from shared.db.engine import Database
+from shared.db.migrate import migrate
+from shared.documents import Documents
+from shared.logging import configure
+from shared.settings import LedgerSettings, ProcessSettings, check, load
+from shared.web.auth import Keys
+from shared.web.service import assemble, key_lookup, serve
+
+POOL = 8
+
+
+class EmbeddedSettings(ProcessSettings):
+    """`python -m services` needs none of them."""
+
+    data_dir: Path = Field(Path(".dunnock"), description="folder of the embedded database, documents and sandbox")
+    sandbox: bool = Field(True, description="0 sends through the providers that DUNNOCK_* configures")
+
+
+async def main() -> None:
+    check(EmbeddedSettings, LedgerSettings, SchedulerSettings, DispatcherSettings, PaymentsSettings)
+    settings, windows = load(EmbeddedSettings), load(LedgerSettings)
+    configure(settings.log_level)
+    local_url = f"http://127.0.0.1:{settings.port}"
+    public_url = settings.public_url or local_url
+    data_dir = settings.data_dir.resolve()
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    secret_key = kept_secret(data_dir / "secret-key", settings.secret_key)
+    api_key = kept_secret(data_dir / "api-key", settings.api_key)
+
+    async with AsyncExitStack() as opened:
+        postgres = EmbeddedPostgres(data_dir / "postgres")
+        url = await postgres.start()
+        opened.push_async_callback(postgres.stop)
+        await migrate(url)
+        scheduler_db = Database(url, role="dunnock_scheduler", pool_size=POOL)
+        dispatcher_db = Database(url, role="dunnock_dispatcher", pool_size=POOL)
+        payments_db = open_payments_database(url, POOL)
+        sandbox_db = Database(url, role="dunnock_sandbox", pool_size=4)
+        for db in (scheduler_db, dispatcher_db, payments_db, sandbox_db):
+            opened.push_async_callback(db.close)
+        bus = MemoryBus()
+        await bus.start()
+        opened.push_async_callback(bus.close)
+        documents = Documents(settings.documents_url or f"file://{data_dir / 'documents'}")
+
+        services = []
+        if settings.sandbox:
+            outside, doubles = await start_doubles(data_dir, public_url, local_url, secret_key, sandbox_db)
+            services.append(doubles)
+        else:
+            outside = from_environment(public_url, secret_key)
+        services += [
+            build_payments(load(PaymentsSettings), windows, payments_db, documents),
+            build_dispatcher(load(DispatcherSettings), windows, dispatcher_db, bus, documents, outside),
+            build_scheduler(load(SchedulerSettings), windows, scheduler_db, bus, documents, sandbox=settings.sandbox),
+        ]
+        keys = Keys(key_lookup(scheduler_db), api_key.decode())
+        say(f"Dunnock on {local_url} (sandbox: {local_url}/sandbox). API key: in {data_dir / 'api-key'}")
+        await serve(assemble("Dunnock", services, keys), settings.host, settings.port)
+
+
+def kept_secret(file: Path, given: SecretStr | None) -> bytes:
+    """The one that was given, else the one of this folder, made at its first start."""
+    if given:
+        return given.get_secret_value().encode()
+    if not file.exists():
+        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+            opened.write(f"dk_{secrets.token_urlsafe(32)}")
+    return file.read_bytes()
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        uvloop.run(main())
+    except asyncio.CancelledError:
+        sys.exit(130)
