@@ -38,7 +38,7 @@ POOL = 8
 class EmbeddedSettings(ProcessSettings):
     """`python -m services` needs none of them."""
 
-    data_dir: Path = Field(Path(".dunnock"), description="folder of the embedded database, documents and sandbox")
+    data_dir: Path = Field(Path("var"), description="folder of the embedded database, documents and sandbox")
     sandbox: bool = Field(True, description="0 sends through the providers that DUNNOCK_* configures")
 
 

@@ -100,6 +100,11 @@ def _register_codecs(adapted: Any, _record: Any) -> None:
 
 async def _set_json_codec(raw: asyncpg.Connection) -> None:
     await raw.set_type_codec("jsonb", schema="pg_catalog", encoder=_jsonb_out, decoder=_jsonb_in, format="binary")
+    await raw.set_type_codec("json", schema="pg_catalog", encoder=_json_out, decoder=orjson.loads, format="binary")
+
+
+def _json_out(value: object) -> bytes:
+    return orjson.dumps(value)
 
 
 def _jsonb_out(value: object) -> bytes:

@@ -1,7 +1,6 @@
 """Alembic's entry: runs on the connection that `shared.db.migrate` hands over."""
 
 from alembic import context
-
 from sqlmodel import SQLModel
 
 import shared.tables  # noqa: F401  # declares them
