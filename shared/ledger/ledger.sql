@@ -37,6 +37,7 @@ DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
   v_invoice invoice;
 BEGIN
+  PERFORM FROM reminder r WHERE r.invoice_id = p_invoice ORDER BY r.id FOR UPDATE;
   UPDATE invoice SET generation = generation + 1, replan_at = NULL WHERE id = p_invoice RETURNING * INTO v_invoice;
 
   WITH mine AS (
@@ -294,7 +295,8 @@ BEGIN
 END
 $$;
 
--- Channels that promise receipts: none came in time, so the next channel goes, if there is one; else the reminder rests as accepted.
+-- Channels that promise receipts: none came in time, so the next channel goes, if there is one and the cause still stands; else the
+-- reminder rests as accepted.
 CREATE OR REPLACE FUNCTION expire_receipts(p_now timestamptz, p_limit integer) RETURNS integer LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -309,9 +311,14 @@ BEGIN
   IF v_ids IS NULL THEN RETURN 0; END IF;
   WITH over AS (
     UPDATE attempt a
-       SET state = CASE WHEN a.alternatives > 0 AND r.fence = a.fence AND r.state = 'accepted' THEN 'expired' ELSE a.state END,
+       SET state = CASE WHEN a.alternatives = 0 OR r.fence <> a.fence OR r.state <> 'accepted' THEN a.state
+                        WHEN i.closed_as IS NOT NULL OR r.generation <> i.generation THEN a.state
+                        WHEN r.requires_open AND coalesce(n.open_amount = 0, i.settled_at IS NOT NULL) THEN a.state
+                        WHEN r.anchor = 'payment' AND (i.settled_at IS NULL OR r.occurrence <> i.settled_n) THEN a.state
+                        ELSE 'expired' END,
            receipt_due = NULL
-      FROM unnest(v_ids, v_fences) AS l (id, fence) JOIN reminder r ON r.id = l.id
+      FROM unnest(v_ids, v_fences) AS l (id, fence) JOIN reminder r ON r.id = l.id JOIN invoice i ON i.id = r.invoice_id
+      LEFT JOIN installment n ON n.id = r.installment_id
      WHERE a.reminder_id = l.id AND a.fence = l.fence AND a.state = 'accepted'
     RETURNING a.reminder_id, a.fence, a.invoice_id, a.channel, a.state
   ), moved AS (
@@ -327,12 +334,9 @@ $$;
 
 -- === CLAIM =======================================================================================================================
 
--- Counts a claim's contacts against the caps; answers the reminders that would exceed one. Takes customer_contact's locks.
-CREATE OR REPLACE FUNCTION over_cap(p_ids bigint[], p_now timestamptz, p_per_day integer, p_per_week integer, p_gap interval)
-RETURNS bigint[] LANGUAGE plpgsql AS
+-- Locks the contact counters of these reminders' customers, so that a claim counts on what it reads.
+CREATE OR REPLACE FUNCTION lock_contacts(p_ids bigint[]) RETURNS void LANGUAGE plpgsql AS
 $$
-DECLARE
-  v_over bigint[];
 BEGIN
   INSERT INTO customer_contact (customer_id, last_at, day, week)
   SELECT DISTINCT i.customer_id, '-infinity'::timestamptz, 'epoch'::date, 'epoch'::date
@@ -341,31 +345,12 @@ BEGIN
   PERFORM FROM customer_contact k
     WHERE k.customer_id IN (SELECT i.customer_id FROM reminder r JOIN invoice i ON i.id = r.invoice_id WHERE r.id = ANY (p_ids))
     ORDER BY k.customer_id FOR UPDATE;
-  WITH asked AS (
-    SELECT r.id, i.customer_id, k.last_at, l.today, l.monday,
-           CASE WHEN k.day = l.today THEN k.day_n ELSE 0 END AS day_n, CASE WHEN k.week = l.monday THEN k.week_n ELSE 0 END AS week_n,
-           row_number() OVER (PARTITION BY i.customer_id ORDER BY r.urgent DESC, r.due_at, r.id) AS nth
-      FROM reminder r JOIN invoice i ON i.id = r.invoice_id JOIN customer u ON u.id = i.customer_id
-      JOIN creditor c ON c.id = i.creditor_id JOIN customer_contact k ON k.customer_id = u.id
-      CROSS JOIN LATERAL (SELECT (p_now AT TIME ZONE coalesce(u.timezone, c.timezone))::date AS today,
-                                 date_trunc('week', p_now AT TIME ZONE coalesce(u.timezone, c.timezone))::date AS monday) l
-     WHERE r.id = ANY (p_ids) AND r.requires_open AND r.state = 'queued' AND r.fence = 0
-  ), judged AS (
-    SELECT *, coalesce(day_n + nth > p_per_day, false) OR coalesce(week_n + nth > p_per_week, false)
-              OR (p_gap > interval '0' AND (nth > 1 OR last_at > p_now - p_gap)) AS over FROM asked
-  ), counted AS (
-    UPDATE customer_contact k
-       SET last_at = p_now, day = j.today, day_n = j.day_n + j.n, week = j.monday, week_n = j.week_n + j.n
-      FROM (SELECT customer_id, today, monday, day_n, week_n, count(*) AS n FROM judged WHERE NOT over GROUP BY 1, 2, 3, 4, 5) j
-     WHERE k.customer_id = j.customer_id
-  )
-  SELECT coalesce(array_agg(id), '{}') INTO v_over FROM judged WHERE over;
-  RETURN v_over;
 END
 $$;
 
 -- The one door out. For each reminder the caller names the (channel, contact point, provider) that its look expects; NULL channel
--- says that the look found none, with p_reasons why. Verdicts: claimed | cancelled | skipped | failed | moved | giveback.
+-- says that the look found none, with p_reasons why. Verdicts: claimed | cancelled | skipped | failed | moved | late | capped | giveback.
+-- Only what is claimed counts against the caps, so that what goes back is not counted when it comes again.
 -- Rows that are no longer queued are not answered at all: somebody else has them.
 CREATE OR REPLACE FUNCTION claim(
   p_now timestamptz, p_ids bigint[], p_channels text[], p_contacts bigint[], p_providers text[], p_costs numeric[],
@@ -382,13 +367,11 @@ $$
 #variable_conflict use_column
 DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
-  v_over bigint[] := '{}';
+  v_capped boolean := p_per_day IS NOT NULL OR p_per_week IS NOT NULL OR p_gap IS NOT NULL;
 BEGIN
   PERFORM FROM invoice i
     WHERE i.id IN (SELECT r.invoice_id FROM reminder r WHERE r.id = ANY (p_ids)) ORDER BY i.id FOR SHARE;
-  IF p_per_day IS NOT NULL OR p_per_week IS NOT NULL OR p_gap IS NOT NULL THEN
-    v_over := over_cap(p_ids, v_now, p_per_day, p_per_week, p_gap);
-  END IF;
+  IF v_capped THEN PERFORM lock_contacts(p_ids); END IF;
 
   RETURN QUERY
   WITH judged AS MATERIALIZED (
@@ -401,10 +384,11 @@ BEGIN
              WHEN r.anchor = 'payment' AND (i.settled_at IS NULL OR r.occurrence <> i.settled_n) THEN 'cancelled'
              WHEN h.kind IS NOT NULL THEN CASE WHEN r.requires_open THEN 'skipped' ELSE 'moved' END
              WHEN r.send_until <= v_now THEN 'late'
-             WHEN r.id = ANY (v_over) THEN 'capped'
              WHEN w.channel IS NULL THEN 'failed'
              WHEN p.id IS NULL OR p.retired_at IS NOT NULL OR p.customer_id <> i.customer_id THEN 'giveback'
              WHEN EXISTS (SELECT FROM suppression s WHERE s.contact_point_id = p.id AND s.channel = w.channel) THEN 'giveback'
+             WHEN r.fence > 0 AND EXISTS (SELECT FROM attempt a WHERE a.reminder_id = r.id AND a.channel = w.channel
+                    AND a.contact_point_id = w.contact AND a.state NOT IN ('notsent', 'missed', 'resent')) THEN 'giveback'
              ELSE 'claimed'
            END AS verdict,
            CASE
@@ -413,7 +397,7 @@ BEGIN
              WHEN r.requires_open AND coalesce(n.open_amount, t.open_amount) = 0 THEN 'paid'
              WHEN r.anchor = 'payment' AND (i.settled_at IS NULL OR r.occurrence <> i.settled_n) THEN 'reopened'
              WHEN h.kind IS NOT NULL THEN h.kind
-             WHEN r.send_until <= v_now OR r.id = ANY (v_over) THEN NULL
+             WHEN r.send_until <= v_now THEN NULL
              WHEN w.channel IS NULL THEN coalesce(w.reason, 'no_usable_contact')
            END AS reason,
            i.ref, i.number, i.currency, i.issue_date, i.payment_url, i.payment_reference, i.token AS invoice_token,
@@ -421,8 +405,8 @@ BEGIN
            r.step, r.leg, r.occurrence, r.flow_version_id,
            coalesce(n.amount, t.amount) AS amount, coalesce(n.open_amount, t.open_amount) AS open_amount,
            coalesce(n.due_date, t.due_date) AS due_date, n.no, t.installments,
-           u.ref AS customer_ref, u.name AS customer_name, coalesce(u.locale, c.locale) AS locale,
-           coalesce(u.timezone, c.timezone) AS timezone
+           u.id AS customer_id, u.ref AS customer_ref, u.name AS customer_name, coalesce(u.locale, c.locale) AS locale,
+           coalesce(u.timezone, c.timezone) AS timezone, r.requires_open AND r.fence = 0 AS counts, r.urgent, r.due_at
       FROM unnest(p_ids, p_channels, p_contacts, p_providers, p_costs, p_alternatives, p_reasons)
            AS w (id, channel, contact, provider, cost, alternatives, reason)
       JOIN reminder r ON r.id = w.id JOIN invoice i ON i.id = r.invoice_id JOIN customer u ON u.id = i.customer_id
@@ -435,17 +419,37 @@ BEGIN
       LEFT JOIN LATERAL active_hold(i.id, i.customer_id, v_now) h ON true
      WHERE r.state = 'queued'
      ORDER BY r.id FOR UPDATE OF r
+  ), asked AS (
+    SELECT j.id, j.customer_id, k.last_at, l.today, l.monday,
+           CASE WHEN k.day = l.today THEN k.day_n ELSE 0 END AS day_n, CASE WHEN k.week = l.monday THEN k.week_n ELSE 0 END AS week_n,
+           row_number() OVER (PARTITION BY j.customer_id ORDER BY j.urgent DESC, j.due_at, j.id) AS nth
+      FROM judged j JOIN customer_contact k ON k.customer_id = j.customer_id
+      CROSS JOIN LATERAL (SELECT (v_now AT TIME ZONE j.timezone)::date AS today,
+                                 date_trunc('week', v_now AT TIME ZONE j.timezone)::date AS monday) l
+     WHERE v_capped AND j.verdict = 'claimed' AND j.counts
+  ), capped AS (
+    SELECT a.id FROM asked a
+     WHERE a.day_n + a.nth > p_per_day OR a.week_n + a.nth > p_per_week
+        OR (p_gap > interval '0' AND (a.nth > 1 OR a.last_at > v_now - p_gap))
   ), tried AS (
     INSERT INTO attempt (reminder_id, fence, invoice_id, channel, contact_point_id, provider, state, cost, alternatives, worker,
                          started, at, lease)
     SELECT j.id, j.fence, j.invoice_id, j.channel, j.contact, j.provider, 'started', coalesce(j.cost, 0), coalesce(j.alternatives, 0),
            p_worker, clock_timestamp(), v_now, clock_timestamp() + p_lease
-      FROM judged j WHERE j.verdict = 'claimed'
+      FROM judged j WHERE j.verdict = 'claimed' AND NOT EXISTS (SELECT FROM capped c WHERE c.id = j.id)
     ON CONFLICT DO NOTHING
     RETURNING reminder_id
+  ), counted AS (
+    UPDATE customer_contact k
+       SET last_at = v_now, day = n.today, day_n = n.day_n + n.times, week = n.monday, week_n = n.week_n + n.times
+      FROM (SELECT a.customer_id, a.today, a.monday, a.day_n, a.week_n, count(*) AS times FROM asked a JOIN tried t ON t.reminder_id = a.id
+             GROUP BY 1, 2, 3, 4, 5) n
+     WHERE k.customer_id = n.customer_id
   ), final AS (
-    SELECT j.*, CASE WHEN j.verdict = 'claimed' AND NOT EXISTS (SELECT FROM tried t WHERE t.reminder_id = j.id) THEN 'giveback'
-                     ELSE j.verdict END AS outcome
+    SELECT j.*, CASE WHEN j.verdict <> 'claimed' THEN j.verdict
+                     WHEN EXISTS (SELECT FROM capped c WHERE c.id = j.id) THEN 'capped'
+                     WHEN EXISTS (SELECT FROM tried t WHERE t.reminder_id = j.id) THEN 'claimed'
+                     ELSE 'giveback' END AS outcome
       FROM judged j
   ), moved AS (
     UPDATE reminder r
@@ -480,9 +484,11 @@ $$;
 -- Rows that the caller could not take in time: pending again, due a little later. Only from queued.
 CREATE OR REPLACE FUNCTION give_back(p_ids bigint[], p_due timestamptz[]) RETURNS void LANGUAGE sql AS
 $$
+  WITH mine AS MATERIALIZED (
+    SELECT r.id FROM reminder r WHERE r.id = ANY (p_ids) AND r.state = 'queued' ORDER BY r.id FOR UPDATE
+  )
   UPDATE reminder r SET state = 'pending', queued_at = NULL, due_at = b.due
-    FROM (SELECT t.id, t.due FROM unnest(p_ids, p_due) AS t (id, due) ORDER BY t.id) b
-   WHERE r.id = b.id AND r.state = 'queued'
+    FROM mine m JOIN unnest(p_ids, p_due) AS b (id, due) ON b.id = m.id WHERE r.id = m.id
 $$;
 
 -- === RECORD and RECEIPT ==========================================================================================================
@@ -490,7 +496,9 @@ $$;
 -- What became of attempts: p_outcomes 'accepted' | 'unknown' | 'rejected' | 'notsent' | 'missed' | 'deferred' (not sent: the
 -- customer's own server says later; rejected once it said so p_deferred_limit times) | 'broken' (could not be made: not sent, and
 -- failed after p_broken_limit of them). Always writes its attempt; the reminder only if this attempt is its current one
--- and nothing later is known. Answers the invoices whose cancelled reminder turns out not to have gone: see request_replan.
+-- and nothing later is known (but `accepted` calls a reminder back that was given up for another channel). Saying it twice changes
+-- nothing, not the receipt's time either: a COMMIT's answer may be lost. Answers the invoices whose cancelled reminder turns out not
+-- to have gone: see request_replan.
 CREATE OR REPLACE FUNCTION record(
   p_now timestamptz, p_ids bigint[], p_fences integer[], p_outcomes text[], p_refs text[], p_details text[], p_retry interval[],
   p_suppress text[], p_receipt_within interval[], p_missed_limit integer, p_deferred_limit integer, p_broken_limit integer)
@@ -503,7 +511,7 @@ BEGIN
   PERFORM FROM reminder r WHERE r.id = ANY (p_ids) ORDER BY r.id FOR UPDATE;
 
   WITH said AS MATERIALIZED (
-    SELECT s.*, a.channel, a.contact_point_id, a.alternatives, a.invoice_id,
+    SELECT s.*, a.channel, a.contact_point_id, a.alternatives, a.invoice_id, a.state AS was,
            CASE WHEN s.outcome = 'missed' AND p_missed_limit <= 1 + (
                   SELECT count(*) FROM attempt m WHERE m.reminder_id = s.id AND m.channel = a.channel
                      AND m.contact_point_id = a.contact_point_id AND m.state = 'missed')
@@ -520,7 +528,8 @@ BEGIN
     UPDATE attempt a
        SET state = CASE WHEN a.state IN ('started', 'unknown') THEN s.becomes ELSE a.state END,
            provider_ref = coalesce(s.ref, a.provider_ref), detail = coalesce(s.detail, a.detail),
-           receipt_due = CASE WHEN a.state IN ('started', 'unknown') AND s.becomes = 'accepted' THEN v_now + s.within END,
+           receipt_due = CASE WHEN a.state IN ('started', 'unknown') AND s.becomes = 'accepted' THEN v_now + s.within
+                              ELSE a.receipt_due END,
            cost = CASE WHEN s.becomes IN ('rejected', 'notsent') THEN 0 ELSE a.cost END
       FROM said s WHERE a.reminder_id = s.id AND a.fence = s.fence
   ), barred AS (
@@ -546,12 +555,14 @@ BEGIN
                          WHEN s.outcome = 'missed' THEN v_now + s.retry
                          ELSE v_now + least(s.retry * (1 + r.tries), interval '10 minutes') END,
            lease = NULL, tries = r.tries + (s.becomes IN ('notsent', 'missed'))::int
-      FROM said s WHERE r.id = s.id AND r.fence = s.fence AND r.state IN ('sending', 'uncertain')
+      FROM said s
+     WHERE r.id = s.id AND r.fence = s.fence
+       AND (r.state IN ('sending', 'uncertain') OR (s.becomes = 'accepted' AND s.was = 'unknown' AND r.state IN ('pending', 'queued')))
   ), log AS (
     INSERT INTO event (at, invoice_id, reminder_id, kind, data)
     SELECT v_now, s.invoice_id, s.id, 'attempt.' || s.becomes,
            jsonb_strip_nulls(jsonb_build_object('channel', s.channel, 'fence', s.fence, 'detail', s.detail, 'suppressed', s.suppress))
-      FROM said s
+      FROM said s WHERE s.was = 'started' OR (s.was = 'unknown' AND s.becomes <> 'unknown')
   )
   SELECT array_agg(DISTINCT s.invoice_id) INTO v_late
     FROM said s JOIN reminder r ON r.id = s.id
@@ -650,10 +661,12 @@ $$;
 
 -- After any change to what is owed, under the invoices' locks: what is settled stops, what waited for the settlement goes, what is
 -- open again is planned anew. The thank-you's occurrence is the settlement's number, so it goes once for each.
-CREATE OR REPLACE FUNCTION settle(p_invoices bigint[], p_now timestamptz) RETURNS void LANGUAGE plpgsql AS
+CREATE OR REPLACE FUNCTION settle(p_invoices bigint[], p_now timestamptz) RETURNS void
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS  -- else planned at every call: four times the cost of running it
 $$
 DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
+  v_cancelled bigint[];
 BEGIN
   WITH owed AS (
     SELECT n.invoice_id, sum(n.open_amount) AS open_amount FROM installment n WHERE n.invoice_id = ANY (p_invoices) GROUP BY 1
@@ -694,11 +707,14 @@ BEGIN
            due_at = CASE WHEN v.state = 'pending' THEN v_now ELSE r.due_at END,
            queued_at = NULL
       FROM verdict v WHERE r.id = v.id AND v.state IS NOT NULL
-    RETURNING r.id, r.invoice_id, r.step, r.state, r.reason
+    RETURNING r.id, r.invoice_id, r.step, r.state, r.reason, r.followed
+  ), log AS (
+    INSERT INTO event (at, invoice_id, reminder_id, kind, data)
+    SELECT v_now, m.invoice_id, m.id, 'reminder.cancelled', jsonb_build_object('step', m.step, 'reason', m.reason)
+      FROM moved m WHERE m.state = 'cancelled'
   )
-  INSERT INTO event (at, invoice_id, reminder_id, kind, data)
-  SELECT v_now, m.invoice_id, m.id, 'reminder.cancelled', jsonb_build_object('step', m.step, 'reason', m.reason)
-    FROM moved m WHERE m.state = 'cancelled';
+  SELECT array_agg(m.id) INTO v_cancelled FROM moved m WHERE m.state = 'cancelled' AND m.followed;
+  IF v_cancelled IS NOT NULL THEN PERFORM follow(v_cancelled, v_now); END IF;
 END
 $$;
 
@@ -815,7 +831,7 @@ CREATE OR REPLACE FUNCTION record_payment(
   p_source bigint, p_payment_ref text, p_kind text, p_event_ref text, p_amount numeric, p_currency text, p_invoice_ref text,
   p_installment_no integer, p_reference text, p_paid_at timestamptz, p_payer jsonb, p_body bytea, p_window interval, p_now timestamptz)
 RETURNS TABLE (fresh boolean, payment_id bigint, invoice_id bigint, unmatched_reason text, unallocated numeric, wait double precision)
-LANGUAGE plpgsql AS
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS  -- for all that it calls
 $$
 #variable_conflict use_column
 DECLARE
@@ -825,13 +841,14 @@ DECLARE
   v_payment payment;
   v_fresh boolean;
 BEGIN
-  SELECT coalesce(array_agg(l.id), '{}') INTO v_locked FROM (
-    SELECT i.id FROM invoice i
-     WHERE i.id = v_target OR i.id IN (
-       SELECT y.invoice_id FROM payment y WHERE y.source_id = p_source AND y.payment_ref = p_payment_ref
-       UNION SELECT n.invoice_id FROM payment y JOIN allocation a ON a.payment_id = y.id JOIN installment n ON n.id = a.installment_id
-              WHERE y.source_id = p_source AND y.payment_ref = p_payment_ref)
-     ORDER BY i.id FOR NO KEY UPDATE) l;
+  -- Two statements: an OR or a subquery beside the lock would read the whole table of invoices.
+  v_locked := ARRAY(
+    SELECT v_target WHERE v_target IS NOT NULL
+    UNION SELECT y.invoice_id FROM payment y
+           WHERE y.source_id = p_source AND y.payment_ref = p_payment_ref AND y.invoice_id IS NOT NULL
+    UNION SELECT n.invoice_id FROM payment y JOIN allocation a ON a.payment_id = y.id JOIN installment n ON n.id = a.installment_id
+           WHERE y.source_id = p_source AND y.payment_ref = p_payment_ref);
+  PERFORM FROM invoice i WHERE i.id = ANY (v_locked) ORDER BY i.id FOR NO KEY UPDATE;
 
   INSERT INTO payment (source_id, payment_ref, amount) VALUES (p_source, p_payment_ref, 0)
   ON CONFLICT (source_id, payment_ref) DO UPDATE SET payment_ref = excluded.payment_ref
@@ -1027,6 +1044,7 @@ DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
 BEGIN
   PERFORM FROM invoice i WHERE i.id = p_invoice FOR NO KEY UPDATE;
+  PERFORM FROM reminder r WHERE r.invoice_id = p_invoice ORDER BY r.id FOR UPDATE;
   UPDATE invoice SET closed_as = p_as, closed_at = v_now, replan_at = NULL WHERE id = p_invoice AND closed_as IS NULL;
   IF FOUND THEN
     UPDATE reminder r SET state = 'cancelled', reason = p_as, queued_at = NULL
