@@ -10,7 +10,8 @@ LONGEST_PAUSE = 30.0
 
 
 class Loop:
-    """Calls `work` again at once while it answers True, else after `pause` seconds or `wake()`; after an error, later and later."""
+    """Calls `work` again at once while it answers True, else after `pause` seconds or `wake()`; after an error, later
+    and later."""
 
     def __init__(self, name: str, work: Callable[[], Awaitable[bool]], pause: float) -> None:
         self.name = name
@@ -34,7 +35,7 @@ class Loop:
             try:
                 pause = 0.0 if await self._work() else self._pause
                 failures = 0
-            except Exception as error:  # noqa: BLE001  # a loop goes on, whatever it met
+            except Exception as error:  # a loop goes on, whatever it met
                 failures += 1
                 pause = min(LONGEST_PAUSE, self._pause * 2**failures)
                 log.warning("loop_failed", loop=self.name, failures=failures, again_in=pause, exc_info=error)

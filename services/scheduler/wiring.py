@@ -4,7 +4,19 @@ from datetime import timedelta
 
 from fastapi import APIRouter
 
-from services.scheduler.api import invoices
+from services.scheduler.api import (
+    creditors,
+    customers,
+    invoice_changes,
+    invoice_import,
+    invoices,
+    keys,
+    reminders,
+    stops,
+    timeline,
+)
+from services.scheduler.api import documents as documents_api
+from services.scheduler.api import flows as flows_api
 from services.scheduler.api.parts import SchedulerParts
 from services.scheduler.handlers.prepare import prepare
 from services.scheduler.settings import SchedulerSettings
@@ -17,7 +29,19 @@ from shared.settings import LedgerSettings
 from shared.web.health import Check
 from shared.web.service import Service, database_check
 
-ROUTERS: tuple[APIRouter, ...] = (invoices.router,)
+ROUTERS: tuple[APIRouter, ...] = (
+    invoice_import.router,
+    invoices.router,
+    invoice_changes.router,
+    documents_api.router,
+    timeline.router,
+    customers.router,
+    creditors.router,
+    stops.router,
+    flows_api.router,
+    reminders.router,
+    keys.router,
+)
 
 
 def build(
@@ -36,7 +60,7 @@ def build(
         db=db,
         flows=flows,
         documents=documents,
-        wake=lambda: worker.wake("due"),
+        wake=worker.wake,
         window=timedelta(seconds=windows.handoff_window),
         hold_for=timedelta(days=settings.hold_days),
         sandbox=sandbox,

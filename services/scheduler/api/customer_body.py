@@ -1,6 +1,7 @@
 """A customer as the ERP sends one: alone (PUT) or inside an invoice.
 
-What must stay true: an address that leaves this module is in its one spelling, so that a suppression fits whoever wrote it.
+What must stay true: an address that leaves this module is in its one spelling, so that a suppression fits whoever
+wrote it.
 """
 
 import re
@@ -45,7 +46,8 @@ Attributes = Annotated[dict[str, Any], AfterValidator(bounded), Field(examples=[
 
 
 class ContactPointIn(StrictModel):
-    """One address. `channels` narrows or, for rcs and whatsapp, widens what it is used for; lower `priority` goes first."""
+    """One address. `channels` narrows or, for rcs and whatsapp, widens what it is used for; lower `priority` goes
+    first."""
 
     kind: ContactKind
     address: Annotated[str, Field(min_length=1, max_length=4096, examples=["anna@example.com"])]
@@ -82,11 +84,11 @@ def read_customer(ref: str, body: CustomerIn, faults: list[FieldError], *, at: s
         body.country,
         body.preferred_channel,
         body.attributes,
-        None if points is None else _read_points(points, body.country, faults, at, sandbox),
+        None if points is None else read_points(points, body.country, faults, at, sandbox),
     )
 
 
-def _read_points(
+def read_points(
     points: list[ContactPointIn], country: str | None, faults: list[FieldError], at: str, sandbox: bool
 ) -> tuple[NewContactPoint, ...]:
     """The same address given twice counts once."""

@@ -42,3 +42,15 @@ INVOICES = Body(
         "in two installments, of a known customer": Example(value=IN_PARTS),
     }
 )
+IMPORT_BODIES: dict[str, Any] = {
+    "application/x-ndjson": {
+        "schema": {"type": "string", "description": "one invoice a line, as POST /v1/invoices takes it"},
+        "example": '{"invoice_id": "INV-1", "number": "1", "customer_id": "C-1001", "issue_date": "2026-11-20", '
+        '"due_date": "2026-12-20", "currency": "EUR", "amount": "10.00"}\n',
+    },
+    "text/csv": {
+        "schema": {"type": "string", "description": "a header, then one invoice a line; UTF-8; , or ; between fields"},
+        "example": "invoice_id,number,issue_date,due_date,currency,amount,customer_id,customer_name,email\n"
+        "INV-1,1,2026-11-20,2026-12-20,EUR,10.00,C-1001,Ana,ana@example.com\n",
+    },
+}

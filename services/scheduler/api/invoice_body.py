@@ -1,7 +1,7 @@
 """An invoice as the ERP sends it, by POST or as one line of an import.
 
-What must stay true: what leaves `read_invoice` can be stored and planned as it is, unless it names an unknown customer, creditor
-or flow; everything wrong with it is said at once, each with its place.
+What must stay true: what leaves `read_invoice` can be stored and planned as it is, unless it names an unknown
+customer, creditor or flow; everything wrong with it is said at once, each with its place.
 """
 
 from datetime import date

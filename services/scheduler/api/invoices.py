@@ -44,7 +44,8 @@ LOCATION = {"Location": {"description": "Where the invoice is read", "schema": {
 async def post_invoice(
     request: Request, parts: Parts, once: IdempotencyKey, body: Annotated[InvoiceIn, INVOICES]
 ) -> Response:
-    """Takes an invoice in, and plans its reminders. The same id and content again changes nothing but an inline customer."""
+    """Takes an invoice in, and plans its reminders. The same id and content again changes nothing but an inline
+    customer."""
     new = read_invoice(body, await keep(parts.documents, body.document), sandbox=parts.sandbox)
 
     async def work(tx: asyncpg.Connection) -> tuple[Stored, list[int]]:

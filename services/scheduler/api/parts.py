@@ -13,7 +13,8 @@ from shared.web.parts import part
 
 @dataclass(frozen=True, slots=True)
 class SchedulerParts:
-    """`wake`: something may be due now. `window`: the hand-off window, for barriers. `sandbox`: addresses under .test are real."""
+    """`wake`: something may be due now. `window`: the hand-off window, for barriers. `sandbox`: addresses under .test
+    are real."""
 
     db: Database
     flows: FlowVersions

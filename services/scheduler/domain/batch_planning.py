@@ -1,7 +1,7 @@
 """Plans of a whole batch: invoices of the same dates, zone and flow get the same plan, which is made once.
 
-What must stay true: a plan of new invoices depends on nothing but what is in its key (amounts only on being more than zero, which
-a new invoice's are).
+What must stay true: a plan of new invoices depends on nothing but what is in its key (amounts only on being more than
+zero, which a new invoice's are).
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,7 @@
 """An invoice as it was sent, checked and in one spelling, before anything of it is stored.
 
-What must stay true: two invoices that say the same have the same `content_hash`, however their JSON or CSV was written. The
-customer's own data is not part of it: an inline customer is an upsert.
+What must stay true: two invoices that say the same have the same `content_hash`, however their JSON or CSV was
+written. The customer's own data is not part of it: an inline customer is an upsert.
 """
 
 import hashlib

@@ -1,6 +1,7 @@
 """The payment reference that a customer types when the ERP gave none: ISO 11649 (RF), checked by most banks' forms.
 
-What must stay true: the same invoice id always gives the same reference, and different ids practically never the same one.
+What must stay true: the same invoice id always gives the same reference, and different ids practically never the same
+one.
 """
 
 import base64

@@ -3,8 +3,8 @@
 What must stay true:
 - an invoice, its installments, its whole plan and its customer are stored in one transaction, or nothing of it is;
 - the same invoice again changes nothing but its inline customer; the same id with other content changes nothing at all;
-- after the commit, payments that came first are looked for (`find_payments`): of the two sides that write at the same time one
-  sees the other.
+- after the commit, payments that came first are looked for (`find_payments`): of the two sides that write at the same
+  time one sees the other.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,6 +1,7 @@
-"""Repeats are planned one occurrence ahead: whoever takes occurrence n out of pending inserts n + 1 in the same transaction."""
+"""Repeats are planned one occurrence ahead: whoever takes occurrence n out of pending inserts n + 1 in the same
+transaction."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -15,7 +16,7 @@ from shared.ledger.plan import NewReminder, insert_reminders
 ANY_INSTALLMENT = 1  # the rules want a number; the rows that follow belong to the same installment
 
 
-async def insert_next(tx: asyncpg.Connection, rows: Sequence[DueRow], flows: dict[int, Flow]) -> None:
+async def insert_next(tx: asyncpg.Connection, rows: Sequence[DueRow], flows: Mapping[int, Flow]) -> None:
     await insert_reminders(tx, [new for row in rows for new in _next(row, flows[row.flow_version_id])])
 
 

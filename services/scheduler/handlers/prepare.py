@@ -1,7 +1,7 @@
 """What has to be there before the first invoice: the default creditor and the built-in flow.
 
-What must stay true: any number of processes may do this at once, at every start; it never takes back what was changed through the
-API (the default creditor is written only when it is missing, the built-in flow only when its file changed).
+What must stay true: any number of processes may do this at once, at every start; it never takes back what was changed
+through the API (the default creditor is written only when it is missing, the built-in flow only when its file changed).
 """
 
 from services.scheduler.settings import DefaultCreditor

@@ -1,8 +1,10 @@
-"""DUE: what is due becomes queued, in one transaction with the next occurrences of what repeats; then its ids are published.
+"""DUE: what is due becomes queued, in one transaction with the next occurrences of what repeats; then its ids are
+published.
 
 What must stay true:
 - nothing is published before its commit, and a failed publish changes nothing: the sweeper publishes again;
-- a step's condition is judged here, on what is stored when the reminder becomes due, and its verdict is on the timeline.
+- a step's condition is judged here, on what is stored when the reminder becomes due, and its verdict is on the
+  timeline.
 """
 
 import asyncio
@@ -82,7 +84,8 @@ def _inputs(row: DueRow) -> ConditionInputs:
 
 
 async def publish(bus: Bus, rows: Sequence[tuple[int, bool]]) -> int:
-    """Ids of queued reminders, in messages of 50; answers how many were taken by the bus. Never raises `PublishFailed`."""
+    """Ids of queued reminders, in messages of 50; answers how many were taken by the bus. Never raises
+    `PublishFailed`."""
     urgent = [row for row, is_urgent in rows if is_urgent]
     bulk = [row for row, is_urgent in rows if not is_urgent]
     messages = [(queue, ids[at : at + IDS_A_MESSAGE]) for queue, ids in ((URGENT, urgent), (BULK, bulk))

@@ -1,7 +1,7 @@
 """The statements of intake: each takes a whole batch.
 
-What must stay true: rows are locked in the same order by everybody (customers by ref, contact points, invoices by ref), so that
-two imports of the same file wait for each other and never deadlock.
+What must stay true: rows are locked in the same order by everybody (customers by ref, contact points, invoices by
+ref), so that two imports of the same file wait for each other and never deadlock.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ from decimal import Decimal
 
 import asyncpg
 
-from services.scheduler.domain.new_invoice import NewCustomer, NewInvoice
+from services.scheduler.domain.new_invoice import NewContactPoint, NewCustomer, NewInvoice
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,14 @@ async def customers(tx: asyncpg.Connection, refs: Sequence[str]) -> dict[str, Pa
 
 
 _UPSERT_CUSTOMERS = """
-INSERT INTO customer (ref, name, locale, timezone, country, preferred_channel, attributes)
+INSERT INTO customer AS c (ref, name, locale, timezone, country, preferred_channel, attributes)
 SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::jsonb[])
 ON CONFLICT (ref) DO UPDATE
   SET name = excluded.name, locale = excluded.locale, timezone = excluded.timezone, country = excluded.country,
       preferred_channel = excluded.preferred_channel, attributes = excluded.attributes
-WHERE (customer.name, customer.locale, customer.timezone, customer.country, customer.preferred_channel, customer.attributes)
-      IS DISTINCT FROM
-      (excluded.name, excluded.locale, excluded.timezone, excluded.country, excluded.preferred_channel, excluded.attributes)
+WHERE (c.name, c.locale, c.timezone, c.country, c.preferred_channel, c.attributes)
+      IS DISTINCT FROM (excluded.name, excluded.locale, excluded.timezone, excluded.country,
+                        excluded.preferred_channel, excluded.attributes)
 """
 
 
@@ -74,13 +74,13 @@ async def upsert_customers(tx: asyncpg.Connection, given: Iterable[NewCustomer])
 
 
 _UPSERT_CONTACTS = """
-INSERT INTO contact_point (customer_id, kind, address, channels, priority)
-SELECT customer_id, kind, address, string_to_array(channels, ','), priority
-  FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::integer[]) AS p (customer_id, kind, address, channels, priority)
+INSERT INTO contact_point AS c (customer_id, kind, address, channels, priority)
+SELECT p.customer_id, p.kind, p.address, string_to_array(p.channels, ','), p.priority
+  FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::integer[])
+       AS p (customer_id, kind, address, channels, priority)
 ON CONFLICT (customer_id, kind, address) DO UPDATE
   SET channels = excluded.channels, priority = excluded.priority, retired_at = NULL
-WHERE contact_point.retired_at IS NOT NULL
-   OR (contact_point.channels, contact_point.priority) IS DISTINCT FROM (excluded.channels, excluded.priority)
+WHERE c.retired_at IS NOT NULL OR (c.channels, c.priority) IS DISTINCT FROM (excluded.channels, excluded.priority)
 """
 _RETIRE_CONTACTS = """
 UPDATE contact_point p SET retired_at = $4
@@ -93,12 +93,17 @@ UPDATE contact_point p SET retired_at = $4
 async def replace_contact_points(
     tx: asyncpg.Connection, given: Iterable[NewCustomer], ids: Mapping[str, Party], now: datetime
 ) -> None:
-    """Of customers that name their contact points: what they leave out is retired, what they name is in use (again)."""
-    named = [
-        (ids[customer.ref].id, customer.contact_points) for customer in given if customer.contact_points is not None
-    ]
-    if not named:
-        return
+    """Of customers that name their contact points."""
+    named = [(ids[one.ref].id, one.contact_points) for one in given if one.contact_points is not None]
+    if named:
+        await replace_points(tx, named, now)
+
+
+async def replace_points(
+    tx: asyncpg.Connection, named: Sequence[tuple[int, tuple[NewContactPoint, ...]]], now: datetime
+) -> None:
+    """`named`: (customer id, all their contact points). What is left out is retired; what is named is in use
+    (again)."""
     rows = sorted(
         (customer_id, point.kind, point.address, point.channels and ",".join(point.channels), point.priority)
         for customer_id, points in named
@@ -111,10 +116,12 @@ async def replace_contact_points(
 
 
 _INSERT_INVOICES = """
-INSERT INTO invoice (accepted_at, ref, number, creditor_id, customer_id, flow_version_id, issue_date, currency, payment_url,
-                     payment_reference, document_key, document_name, document_type, document_size, attributes, content_hash)
-SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::date[], $8::text[], $9::text[],
-                         $10::text[], $11::text[], $12::text[], $13::text[], $14::integer[], $15::jsonb[], $16::bytea[])
+INSERT INTO invoice (accepted_at, ref, number, creditor_id, customer_id, flow_version_id, issue_date, currency,
+                     payment_url, payment_reference, document_key, document_name, document_type, document_size,
+                     attributes, content_hash)
+SELECT $1, * FROM unnest($2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::date[], $8::text[],
+                         $9::text[], $10::text[], $11::text[], $12::text[], $13::text[], $14::integer[],
+                         $15::jsonb[], $16::bytea[])
 ON CONFLICT (ref) DO NOTHING
 RETURNING ref, id
 """
@@ -172,15 +179,15 @@ async def insert_installments(
     return {(row["invoice_id"], row["no"]): row["id"] for row in found}
 
 
+_LOG_EVENTS = """
+INSERT INTO event (at, invoice_id, kind, data)
+SELECT $1, e.invoice_id, $2, e.data FROM unnest($3::bigint[], $4::jsonb[]) AS e (invoice_id, data)
+"""
+
+
 async def log_events(tx: asyncpg.Connection, at: datetime, kind: str, rows: Sequence[tuple[int, object]]) -> None:
     """`rows`: (invoice id, data), all of one kind."""
-    await tx.execute(
-        "INSERT INTO event (at, invoice_id, kind, data) SELECT $1, i, $2, d FROM unnest($3::bigint[], $4::jsonb[]) AS e (i, d)",
-        at,
-        kind,
-        [invoice for invoice, _ in rows],
-        [data for _, data in rows],
-    )
+    await tx.execute(_LOG_EVENTS, at, kind, [invoice for invoice, _ in rows], [data for _, data in rows])
 
 
 _HOLD_BACKLOG = """
@@ -188,7 +195,9 @@ WITH placed AS (
   INSERT INTO hold (kind, invoice_id, reason, starts_at, until)
   SELECT 'backlog', i, 'backlog', $2, $3 FROM unnest($1::bigint[]) AS i RETURNING invoice_id)
 INSERT INTO event (at, invoice_id, kind, data)
-SELECT $2, invoice_id, 'hold.placed', jsonb_build_object('hold', 'backlog', 'reason', 'backlog', 'until', $3::timestamptz) FROM placed
+SELECT $2, p.invoice_id, 'hold.placed',
+       jsonb_build_object('hold', 'backlog', 'reason', 'backlog', 'until', $3::timestamptz)
+  FROM placed p
 """
 
 

@@ -1,5 +1,9 @@
 """Flow versions. A version never changes, so what was read of one is remembered for as long as the process lives."""
 
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
 import asyncpg
 
 from shared.flow import Flow
@@ -15,45 +19,69 @@ class FlowVersions:
         """The flows of these versions; every id exists (a foreign key says so)."""
         missing = ids - self._known.keys()
         if missing:
-            rows = await connection.fetch(
-                "SELECT id, spec FROM flow_version WHERE id = ANY($1::bigint[])", list(missing)
-            )
+            sql = "SELECT id, spec FROM flow_version WHERE id = ANY($1::bigint[])"
+            rows = await connection.fetch(sql, list(missing))
             self._known.update((row["id"], Flow.parse(row["spec"])) for row in rows)
         return {version: self._known[version] for version in ids}
 
 
-async def latest(connection: asyncpg.Connection, names: list[str]) -> dict[str, int]:
-    """The newest version of each flow by name; names that do not exist are left out."""
-    rows = await connection.fetch(
-        "SELECT DISTINCT ON (name) name, id FROM flow_version WHERE name = ANY($1::text[]) ORDER BY name, version DESC",
-        names,
-    )
-    return {row["name"]: row["id"] for row in rows}
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    name: str
+    version: int
+    created_at: datetime
+    spec: dict[str, Any]
 
 
-_SAVE = """
-WITH newest AS (SELECT id, version, spec FROM flow_version WHERE name = $1 ORDER BY version DESC LIMIT 1),
+_COLUMNS = "name, version, created_at, spec"
+_LATEST = """
+SELECT DISTINCT ON (name) name, id FROM flow_version WHERE name = ANY($1::text[]) ORDER BY name, version DESC
+"""
+_SAVE = f"""
+WITH newest AS (SELECT {_COLUMNS} FROM flow_version WHERE name = $1 ORDER BY version DESC LIMIT 1),
 added AS (
   INSERT INTO flow_version (name, version, spec)
-  SELECT $1, coalesce((SELECT version FROM newest), 0) + 1, $2
-   WHERE NOT EXISTS (SELECT FROM newest WHERE spec = $2)
-  RETURNING id, version)
-SELECT id, version, true AS fresh FROM added
-UNION ALL SELECT id, version, false FROM newest WHERE NOT EXISTS (SELECT FROM added)
+  SELECT $1, coalesce((SELECT version FROM newest), 0) + 1, $2 WHERE NOT EXISTS (SELECT FROM newest WHERE spec = $2)
+  RETURNING {_COLUMNS})
+SELECT *, true AS fresh FROM added UNION ALL SELECT *, false FROM newest WHERE NOT EXISTS (SELECT FROM added)
 """
 
 
-async def save(tx: asyncpg.Connection, flow: Flow) -> tuple[int, int, bool]:
-    """(id, version, whether it is new). The newest version's own content again is that version; one writer a name."""
-    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('flow ' || $1, 0))", flow.name)
+async def latest(connection: asyncpg.Connection, names: list[str]) -> dict[str, int]:
+    """The newest version's id of each flow by name; names that do not exist are left out."""
+    return {row["name"]: row["id"] for row in await connection.fetch(_LATEST, names)}
+
+
+async def save(tx: asyncpg.Connection, flow: Flow) -> tuple[VersionRow, bool]:
+    """The version, and whether it is new: the newest one's own content again is that version. One writer a name."""
+    await _lock(tx, flow.name)
     row = await tx.fetchrow(_SAVE, flow.name, flow.to_dict())
     assert row is not None
-    return row["id"], row["version"], row["fresh"]
+    return VersionRow(*row[:-1]), row["fresh"]
 
 
 async def save_built_in(tx: asyncpg.Connection, flow: Flow) -> None:
     """Once for each content of the flow's file: a clerk's own later version of the same name stays the newest."""
-    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('flow ' || $1, 0))", flow.name)
-    spec = flow.to_dict()
-    if not await tx.fetchval("SELECT true FROM flow_version WHERE name = $1 AND spec = $2", flow.name, spec):
+    await _lock(tx, flow.name)
+    known = "SELECT true FROM flow_version WHERE name = $1 AND spec = $2"
+    if not await tx.fetchval(known, flow.name, flow.to_dict()):
         await save(tx, flow)
+
+
+async def versions(connection: asyncpg.Connection, name: str, below: int | None, limit: int) -> list[VersionRow]:
+    """Newest first."""
+    sql = (
+        f"SELECT {_COLUMNS} FROM flow_version WHERE name = $1 AND ($2::integer IS NULL OR version < $2) "
+        "ORDER BY version DESC LIMIT $3"
+    )
+    return [VersionRow(*row) for row in await connection.fetch(sql, name, below, limit)]
+
+
+async def page(connection: asyncpg.Connection, after: str, limit: int) -> list[VersionRow]:
+    """The newest version of each flow, by name."""
+    sql = f"SELECT DISTINCT ON (name) {_COLUMNS} FROM flow_version WHERE name > $1 ORDER BY name, version DESC LIMIT $2"
+    return [VersionRow(*row) for row in await connection.fetch(sql, after, limit)]
+
+
+async def _lock(tx: asyncpg.Connection, name: str) -> None:
+    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('flow ' || $1, 0))", name)

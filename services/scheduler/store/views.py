@@ -95,8 +95,8 @@ class InvoiceView:
 
 INVOICE = """
 SELECT i.id, i.ref, i.number, c.ref AS creditor_ref, u.ref AS customer_ref, u.id AS customer_id, f.name AS flow,
-       f.version AS flow_version, i.issue_date, i.currency, i.payment_url, i.payment_reference, i.document_key, i.document_name,
-       i.document_type, i.document_size, i.attributes, i.accepted_at, i.settled_at, i.closed_as
+       f.version AS flow_version, i.issue_date, i.currency, i.payment_url, i.payment_reference, i.document_key,
+       i.document_name, i.document_type, i.document_size, i.attributes, i.accepted_at, i.settled_at, i.closed_as
   FROM invoice i JOIN creditor c ON c.id = i.creditor_id JOIN customer u ON u.id = i.customer_id
   JOIN flow_version f ON f.id = i.flow_version_id
 """
@@ -110,13 +110,17 @@ SELECT a.reminder_id, a.channel, p.address, a.provider, a.state, a.cost, a.at, a
  WHERE a.reminder_id = ANY($1::bigint[]) ORDER BY a.reminder_id, a.fence
 """
 _INSTALLMENTS = """
-SELECT invoice_id, no, due_date, amount, open_amount FROM installment WHERE invoice_id = ANY($1::bigint[]) ORDER BY invoice_id, no
+SELECT invoice_id, no, due_date, amount, open_amount
+  FROM installment WHERE invoice_id = ANY($1::bigint[]) ORDER BY invoice_id, no
 """
 _HOLDS = """
-SELECT DISTINCT ON (i.id) i.id, h.id, h.kind, h.reason, h.starts_at, h.until
-  FROM invoice i JOIN hold h ON h.invoice_id = i.id OR h.customer_id = i.customer_id OR (h.invoice_id IS NULL AND h.customer_id IS NULL)
- WHERE i.id = ANY($1::bigint[]) AND h.released_at IS NULL AND h.starts_at <= business_now() AND h.until > business_now()
- ORDER BY i.id, h.until DESC
+SELECT i.id, h.id, h.kind, h.reason, h.starts_at, h.until
+  FROM invoice i CROSS JOIN LATERAL (
+       SELECT * FROM hold x
+        WHERE x.released_at IS NULL AND x.starts_at <= business_now() AND x.until > business_now()
+          AND (x.invoice_id = i.id OR x.customer_id = i.customer_id OR (x.invoice_id IS NULL AND x.customer_id IS NULL))
+        ORDER BY x.until DESC LIMIT 1) h
+ WHERE i.id = ANY($1::bigint[])
 """
 
 
@@ -154,3 +158,13 @@ async def attempts(connection: asyncpg.Connection, reminders: Sequence[int]) -> 
 
 
 assert len(fields(InvoiceRow)) == INVOICE[: INVOICE.index("FROM")].count(",") + 1
+
+
+async def time_zone(connection: asyncpg.Connection, invoice_id: int) -> str:
+    """The customer's, else the creditor's."""
+    zone: str = await connection.fetchval(
+        "SELECT coalesce(u.timezone, c.timezone) FROM invoice i JOIN customer u ON u.id = i.customer_id "
+        "JOIN creditor c ON c.id = i.creditor_id WHERE i.id = $1",
+        invoice_id,
+    )
+    return zone

@@ -1,0 +1,155 @@
+"""The timeline in sentences that a clerk understands.
+
+What must stay true: every kind of event has a sentence, and one that nobody has written yet is still readable. Texts
+are made when they are read, never stored; addresses come in masked.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+REASONS: Mapping[str, str] = {
+    "paid": "it is paid",
+    "void": "the invoice is void",
+    "uncollectible": "the invoice is uncollectible",
+    "planned_anew": "a new plan took its place",
+    "reopened": "the invoice is open again",
+    "settled_by_credit": "the invoice was settled by a credit, without a payment",
+    "parent_did_not_go": "the message that it follows did not go out",
+    "hold": "the reminders are on hold",
+    "promise": "the customer promised to pay",
+    "dispute": "the invoice is disputed",
+    "backlog": "the invoice came long after its due date and waits for a decision",
+    "condition": "its condition does not hold",
+    "missed": "its day had passed, and the flow does not catch up",
+    "too_late": "its day had passed too long ago",
+    "superseded": "a later step speaks instead",
+    "before_issue": "its day lies before the issue date",
+    "no_usable_contact": "there is no address that can be used",
+    "no_channel_left": "no channel is left to try",
+    "cannot_be_made": "the message could not be made",
+    "worker_lost": "the process that sent it was lost",
+    "no_answer": "the provider did not answer",
+    "never_opens": "the flow's contact window never opens",
+    "not_issued_today": "the flow starts only with invoices issued on the day they come in",
+    "opted_out": "the customer opted out",
+}
+CHANNELS: Mapping[str, str] = {
+    "email": "email",
+    "sms": "SMS",
+    "rcs": "RCS",
+    "whatsapp": "WhatsApp",
+    "voice": "call",
+    "push": "push",
+    "http": "HTTP",
+}
+HOLDS: Mapping[str, str] = {
+    "hold": "A hold", "promise": "A promise to pay", "dispute": "A dispute", "backlog": "A hold for the backlog",
+}  # fmt: skip
+ACTIONS: Mapping[str, str] = {
+    "assume_sent": "it counts as sent",
+    "resend": "it is sent again",
+    "next_channel": "the next channel is tried",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a sentence is made of. `address` is masked; `step` is the reminder's, with `.then` where it follows one."""
+
+    data: Mapping[str, Any]
+    step: str | None = None
+    address: str | None = None
+    provider: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"'{self.step or self.data.get('step', '?')}'"
+
+    @property
+    def because(self) -> str:
+        reason = self.data.get("reason")
+        text = f": {REASONS.get(reason, reason)}" if reason else ""
+        return f"{text} ({self.data['detail']})" if self.data.get("detail") else text
+
+    @property
+    def way(self) -> str:
+        """'email to a***@example.com'"""
+        channel = CHANNELS.get(self.data.get("channel", ""), self.data.get("channel", "?"))
+        return f"{channel} to {self.address}" if self.address else channel
+
+    @property
+    def detail(self) -> str:
+        detail = f" ({self.data['detail']})" if self.data.get("detail") else ""
+        barred = f"; the address is no longer used: {self.data['suppressed']}" if self.data.get("suppressed") else ""
+        return f"{detail}{barred}"
+
+    @property
+    def money(self) -> str:
+        return f"{self.data.get('amount') or 'all of it'} {self.data.get('currency') or ''}".strip()
+
+
+def sentence(kind: str, said: Said) -> str:
+    made = SENTENCES.get(kind)
+    return f"{made(said)}." if made else f"{kind}{said.because}."
+
+
+def _accepted(said: Said) -> str:
+    return f"The invoice was accepted and {_plan(said)}"
+
+
+def _plan(said: Said) -> str:
+    if nothing := said.data.get("nothing"):
+        return f"no reminder was planned: {REASONS.get(nothing, nothing)}"
+    left = said.data.get("skipped") or {}
+    out = "; ".join(f"'{step}' is left out: {REASONS.get(reason, reason)}" for step, reason in left.items())
+    return f"{said.data.get('planned', 0)} messages were planned{'; ' + out if out else ''}"
+
+
+def _changed(said: Said) -> str:
+    words = {"due_date": "due date {}", "amount": "amount {}", "flow": "flow '{}'", "contact": "contact points",
+             "payment_url": "payment link"}  # fmt: skip
+    changes = [words[name].format(value) for name, value in said.data.items() if name in words]
+    return f"The invoice was changed: {', '.join(changes)}"
+
+
+def _placed(said: Said) -> str:
+    reason = said.data.get("reason") or ""
+    text = f" ({REASONS.get(reason, reason)})" if reason else ""
+    return f"{HOLDS.get(said.data.get('hold', ''), 'A hold')} stops the reminders until {said.data.get('until')}{text}"
+
+
+SENTENCES: Mapping[str, Callable[[Said], str]] = {
+    "invoice.accepted": _accepted,
+    "invoice.planned": lambda said: f"The plan was made anew: {_plan(said)}",
+    "invoice.changed": _changed,
+    "invoice.document": lambda _: "A document was attached",
+    "invoice.paid": lambda _: "The invoice is paid; what reminded of it is cancelled",
+    "invoice.reopened": lambda _: "The invoice is open again",
+    "invoice.void": lambda _: "The invoice was declared void; everything that had not gone out is cancelled",
+    "invoice.uncollectible": lambda _: "The invoice was given up; everything that had not gone out is cancelled",
+    "reminder.skipped": lambda said: f"{said.name} was not sent{said.because}",
+    "reminder.cancelled": lambda said: f"{said.name} was cancelled{said.because}",
+    "reminder.failed": lambda said: f"{said.name} reached nobody{said.because}",
+    "reminder.capped": lambda said: f"{said.name} waits: the customer was written to often enough for now",
+    "reminder.uncertain_resolved": lambda said: (
+        f"Nobody knows whether {said.name} went out; {ACTIONS.get(said.data.get('action', ''), 'decided')}"
+    ),
+    "attempt.accepted": lambda said: f"{said.name} went out by {said.way}{said.detail}",
+    "attempt.delivered": lambda said: f"{said.name} arrived by {said.way}{said.detail}",
+    "attempt.undelivered": lambda said: f"{said.name} did not arrive by {said.way}{said.detail}",
+    "attempt.rejected": lambda said: f"{said.name} was refused by {said.way}{said.detail}",
+    "attempt.missed": lambda said: f"{said.name} found nobody by {said.way}{said.detail}; it is tried again",
+    "attempt.notsent": lambda said: (
+        f"{said.name} could not be handed over for {said.way}{said.detail}; it is tried again"
+    ),
+    "attempt.unknown": lambda said: f"Nobody knows whether {said.name} went out by {said.way}{said.detail}",
+    "attempt.expired": lambda said: f"No receipt came for {said.name} by {said.way}; the next channel is tried",
+    "payment.confirmed": lambda said: f"A payment of {said.money} came in",
+    "payment.pending": lambda said: f"A payment of {said.money} is on its way",
+    "payment.reversed": lambda said: f"A payment was taken back: {said.money}",
+    "payment.matched": lambda said: f"A payment of {said.money} that had come before was found",
+    "hold.placed": _placed,
+    "hold.released": lambda said: f"{HOLDS.get(said.data.get('hold', ''), 'A hold')} ended; the reminders go on",
+    "promise.broken": lambda _: "The promised day passed without payment; the promise is broken",
+}

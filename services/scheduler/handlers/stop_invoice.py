@@ -1,0 +1,70 @@
+"""What people say stops reminders: holds, promises, disputes, void.
+
+What must stay true: whoever gets an answer from here may rely on it. It is given after the commit, and after every
+hand-off that had already begun is over (the barrier).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
+
+import asyncpg
+
+from services.scheduler.store import views
+from services.scheduler.store.views import InvoiceRow
+from shared.db.engine import Database
+from shared.kernel.errors import Conflict, NotFound
+from shared.ledger.money import Stop, barrier, close_invoice, place_hold, release_holds
+from shared.ledger.plan import lock_invoices
+from shared.states import ClosedAs
+from shared.web import idempotency
+from shared.web.idempotency import Once, Stored
+
+Answering = Callable[[asyncpg.Connection], Awaitable[dict[str, Any]]]
+
+
+async def place(
+    db: Database,
+    stop: Stop,
+    window: timedelta,
+    answering: Callable[[asyncpg.Connection, int], Awaitable[dict[str, Any]]],
+    once: Once | None,
+) -> Stored:
+    """The hold's answer. Again with the same kind and scope moves it."""
+    async with db.transaction() as tx:
+        if (stored := await idempotency.claim(tx, once)) is not None:
+            return stored
+        hold_id, wait = await place_hold(tx, stop, window=window)
+        answer = Stored(200, await answering(tx, hold_id))
+        await idempotency.store(tx, once, answer.status, answer.response)
+    await asyncio.sleep(wait)
+    return answer
+
+
+async def close(db: Database, ref: str, closed_as: ClosedAs, window: timedelta) -> None:
+    """Again is a no-op with the same barrier. A paid invoice is not closed: its payment would hang in the air."""
+    async with db.transaction() as tx:
+        invoice = await locked(tx, ref)
+        if invoice.closed_as not in (None, closed_as) or (invoice.settled_at and not invoice.closed_as):
+            raise Conflict(f"invoice {ref!r} is {invoice.status}, so it cannot become {closed_as}")
+        await close_invoice(tx, invoice.id, closed_as, window=window)
+        wait = await barrier(tx, [invoice.id], window)
+    await asyncio.sleep(wait)
+
+
+async def locked(tx: asyncpg.Connection, ref: str) -> InvoiceRow:
+    """The invoice as it is under its lock."""
+    found = await views.invoice_by_ref(tx, ref)
+    if found is not None:
+        await lock_invoices(tx, [found.id])
+        found = await views.invoice_by_ref(tx, ref)
+    if found is None:
+        raise NotFound(f"there is no invoice {ref[:128]!r}")
+    return found
+
+
+async def release(db: Database, holds: list[int]) -> int:
+    """How many ended. Nothing has to be waited for: what comes free is judged by its claim."""
+    async with db.connection() as connection:
+        return await release_holds(connection, holds) if holds else 0

@@ -1,0 +1,42 @@
+"""All that happened to an invoice: its own events, and the holds of its customer and of everything."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+
+@dataclass(frozen=True, slots=True)
+class EventRow:
+    """`address` and `provider` are of the attempt that the event speaks of."""
+
+    id: int
+    at: datetime
+    kind: str
+    data: dict[str, Any]
+    reminder_id: int | None
+    step: str | None
+    leg: str | None
+    occurrence: int | None
+    address: str | None
+    provider: str | None
+
+
+_TIMELINE = """
+SELECT e.id, e.at, e.kind, e.data, e.reminder_id, r.step, r.leg, r.occurrence, p.address, a.provider
+  FROM event e LEFT JOIN reminder r ON r.id = e.reminder_id
+  LEFT JOIN attempt a ON a.reminder_id = e.reminder_id AND a.fence = (e.data->>'fence')::integer AND e.kind LIKE
+  'attempt.%'
+  LEFT JOIN contact_point p ON p.id = a.contact_point_id
+ WHERE e.id > $3 AND e.id IN (
+       SELECT id FROM event WHERE invoice_id = $1 AND id > $3
+       UNION ALL SELECT id FROM event WHERE customer_id = $2 AND invoice_id IS NULL AND id > $3)
+ ORDER BY e.id LIMIT $4
+"""
+
+
+async def page(
+    connection: asyncpg.Connection, invoice_id: int, customer_id: int, after: int, limit: int
+) -> list[EventRow]:
+    return [EventRow(*row) for row in await connection.fetch(_TIMELINE, invoice_id, customer_id, after, limit)]
