@@ -77,7 +77,7 @@ class EmbeddedPostgres:
             return
         for self._programs.identity, owner in IDENTITIES_OF_ROOT.items():
             self._folder.give_to(owner)
-            if await self._programs.succeeds("postgres", "--version"):
+            if await self._programs.succeeds("initdb", "--show", "-D", str(self._folder.cluster)):
                 return
         raise DatabaseDown(
             "PostgreSQL does not run as root, and no other user can be taken on here: start as a normal user "

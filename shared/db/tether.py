@@ -17,7 +17,8 @@ import struct
 import sys
 
 NOBODY = 65534
-PR_SET_PDEATHSIG, PR_SET_KEEPCAPS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 8, 47, 2
+PR_SET_PDEATHSIG, PR_SET_SECUREBITS, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE = 1, 28, 47, 2
+NO_SETUID_FIXUP = 4
 CLONE_NEWUSER = 0x10000000
 CAPABILITY_VERSION_3 = 0x20080522
 CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
@@ -47,7 +48,7 @@ def become_nobody() -> None:
 
 
 def become_searching_nobody() -> None:
-    call("prctl", PR_SET_KEEPCAPS, 1, 0, 0, 0)
+    call("prctl", PR_SET_SECUREBITS, NO_SETUID_FIXUP, 0, 0, 0)  # else initdb's access() looks without the capability
     become_nobody()
     try:
         keep_only(CAP_DAC_READ_SEARCH)

@@ -41,6 +41,7 @@ def download(folder: Path, package: str) -> None:
         "Debug::NoLocking": "true",
         "APT::Sandbox::User": "root",
         "APT::Install-Recommends": "false",
+        "Acquire::Languages": "none",
     }
     words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
     call("apt-get", *words, "update")
