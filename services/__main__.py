@@ -6,6 +6,7 @@ True here: the same wirings, roles and adapters as in three processes; only the 
 import asyncio
 import os
 import secrets
+import socket
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -23,8 +24,9 @@ from services.payments.wiring import open_database as open_payments_database
 from services.scheduler.settings import SchedulerSettings
 from services.scheduler.wiring import build as build_scheduler
 from shared.bus.memory import MemoryBus
-from shared.db.embedded import EmbeddedPostgres
+from shared.db.embedded import DatabaseDown, EmbeddedPostgres
 from shared.db.engine import Database
+from shared.db.folder import FolderInUse
 from shared.db.migrate import migrate
 from shared.documents import Documents
 from shared.logging import configure
@@ -33,6 +35,10 @@ from shared.web.auth import Keys
 from shared.web.service import assemble, key_lookup, serve
 
 POOL = 8
+
+
+class PortTaken(Exception):
+    """Nobody can be served there."""
 
 
 class EmbeddedSettings(ProcessSettings):
@@ -46,17 +52,19 @@ async def main() -> None:
     check(EmbeddedSettings, LedgerSettings, SchedulerSettings, DispatcherSettings, PaymentsSettings)
     settings, windows = load(EmbeddedSettings), load(LedgerSettings)
     configure(settings.log_level)
-    local_url = f"http://127.0.0.1:{settings.port}"
+    bound = take_port(settings.host, settings.port)
+    port = bound.getsockname()[1]
+    local_url = f"http://127.0.0.1:{port}"
     public_url = settings.public_url or local_url
     data_dir = settings.data_dir.resolve()
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-    secret_key = kept_secret(data_dir / "secret-key", settings.secret_key)
-    api_key = kept_secret(data_dir / "api-key", settings.api_key)
 
     async with AsyncExitStack() as opened:
         postgres = EmbeddedPostgres(data_dir / "postgres")
         url = await postgres.start()
         opened.push_async_callback(postgres.stop)
+        secret_key = kept_secret(data_dir / "secret-key", settings.secret_key)  # now that the folder is ours alone
+        api_key = kept_secret(data_dir / "api-key", settings.api_key)
         await migrate(url)
         scheduler_db = Database(url, role="dunnock_scheduler", pool_size=POOL)
         dispatcher_db = Database(url, role="dunnock_dispatcher", pool_size=POOL)
@@ -82,7 +90,21 @@ async def main() -> None:
         ]
         keys = Keys(key_lookup(scheduler_db), api_key.decode())
         say(f"Dunnock on {local_url} (sandbox: {local_url}/sandbox). API key: in {data_dir / 'api-key'}")
-        await serve(assemble("Dunnock", services, keys), settings.host, settings.port)
+        await serve(assemble("Dunnock", services, keys), settings.host, port, bound=bound)
+
+
+def take_port(host: str, port: int) -> socket.socket:
+    """Before anything is started. It is bound and not yet listening: callers are refused until all is up."""
+    bound = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((host, port))
+    except OSError as error:
+        bound.close()
+        raise PortTaken(
+            f"it cannot listen on {host}:{port} ({error.strerror}): end what uses that port, or set PORT to another one"
+        ) from None
+    return bound
 
 
 def kept_secret(file: Path, given: SecretStr | None) -> bytes:
@@ -90,8 +112,10 @@ def kept_secret(file: Path, given: SecretStr | None) -> bytes:
     if given:
         return given.get_secret_value().encode()
     if not file.exists():
-        with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as opened:
+        fresh = file.with_suffix(".new")
+        with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as opened:
             opened.write(f"dk_{secrets.token_urlsafe(32)}")
+        fresh.rename(file)  # whole or not at all: a kill in between must not leave an empty secret
     return file.read_bytes()
 
 
@@ -102,5 +126,8 @@ def say(text: str) -> None:
 if __name__ == "__main__":
     try:
         uvloop.run(main())
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, KeyboardInterrupt):
         sys.exit(130)
+    except (PortTaken, FolderInUse, DatabaseDown) as error:
+        say(f"Dunnock cannot start: {error}")
+        sys.exit(1)

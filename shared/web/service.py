@@ -7,6 +7,7 @@ later start failed; so the process that serves one service and the one that serv
 import asyncio
 import contextlib
 import signal
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -59,11 +60,11 @@ def assemble(title: str, services: Sequence[Service], keys: Keys, *, limits: Lim
     return app
 
 
-async def serve(app: FastAPI, host: str, port: int) -> None:
-    """Until SIGTERM or SIGINT."""
+async def serve(app: FastAPI, host: str, port: int, *, bound: socket.socket | None = None) -> None:
+    """Until SIGTERM or SIGINT. On `bound`, if the caller has taken the port already."""
     server = make_server(app, host, port)
     loop = asyncio.get_running_loop()
-    serving = asyncio.ensure_future(server.serve())
+    serving = asyncio.ensure_future(server.serve([bound] if bound else None))
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
     await serving
