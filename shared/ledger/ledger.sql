@@ -253,13 +253,14 @@ BEGIN
 END
 $$;
 
--- Uncertain long enough (24 hours of business time), with the flow version and step that say what to do.
+-- Uncertain long enough (24 hours of business time), with the flow version and step that say what to do. No worker holds such an
+-- attempt: it has recorded that it does not know, or its lease is over.
 CREATE OR REPLACE FUNCTION uncertain_since(p_now timestamptz, p_age interval, p_limit integer)
 RETURNS TABLE (id bigint, fence integer, flow_version_id bigint, step text, leg text, tries integer, alternatives integer) LANGUAGE sql AS
 $$
   SELECT r.id, r.fence, r.flow_version_id, r.step, r.leg, r.tries, a.alternatives
     FROM reminder r JOIN attempt a ON a.reminder_id = r.id AND a.fence = r.fence
-   WHERE r.state = 'uncertain' AND a.at <= coalesce(p_now, business_now()) - p_age AND a.lease < clock_timestamp()
+   WHERE r.state = 'uncertain' AND a.at <= coalesce(p_now, business_now()) - p_age
    ORDER BY r.id LIMIT p_limit
 $$;
 
@@ -831,7 +832,10 @@ CREATE OR REPLACE FUNCTION record_payment(
   p_source bigint, p_payment_ref text, p_kind text, p_event_ref text, p_amount numeric, p_currency text, p_invoice_ref text,
   p_installment_no integer, p_reference text, p_paid_at timestamptz, p_payer jsonb, p_body bytea, p_window interval, p_now timestamptz)
 RETURNS TABLE (fresh boolean, payment_id bigint, invoice_id bigint, unmatched_reason text, unallocated numeric, wait double precision)
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS  -- for all that it calls
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan  -- for all that it calls
+SET enable_seqscan = off  -- a plan made while a table is still empty would read it whole until somebody analyzes it
+AS
 $$
 #variable_conflict use_column
 DECLARE
