@@ -10,7 +10,6 @@ import random
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
-from weakref import WeakSet
 
 import aio_pika
 import structlog
@@ -21,6 +20,7 @@ log = structlog.get_logger(__name__)
 HEARTBEAT = 10
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 5.0
+SET_UP_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 3.0
 
 
@@ -41,25 +41,63 @@ def only_own_cancellation() -> Iterator[None]:
         raise LinkLost("the connection to the broker ended") from error
 
 
+async def quietly(step: Awaitable[object]) -> None:
+    """A goodbye to something that may be gone already. Bounded, because a broker short of memory never answers it."""
+    with suppress(Exception), only_own_cancellation():
+        await asyncio.wait_for(step, CLOSE_TIMEOUT)
+
+
+async def watch(channel: AbstractChannel) -> asyncio.Event:
+    """Set when this open channel has closed or the broker has cancelled its consumer (queue deleted)."""
+    lost = asyncio.Event()
+
+    def end(*_: Any) -> None:
+        lost.set()
+
+    channel.close_callbacks.add(end)
+    (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(end)
+    return lost
+
+
+async def first_of(*events: asyncio.Event) -> None:
+    waiting = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waiting:
+            one.cancel()
+
+
+def pause_after(failures: int) -> float:
+    """Capped, doubling, with jitter so that the processes of a deployment do not come back in step."""
+    ceiling: float = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 10))
+    return ceiling * random.uniform(0.5, 1.0)
+
+
 class Link:
-    """`set_up` gets each new connection, within `timeout` seconds, and hands channels it depends on to `watch`."""
+    """`set_up` gets each new connection and answers with an event: set when the connection is of no more use."""
 
     def __init__(
-        self, url: str, name: str, set_up: Callable[[AbstractConnection], Awaitable[None]], *, timeout: float = 10.0
+        self, url: str, name: str, set_up: Callable[[AbstractConnection], Awaitable[asyncio.Event]] | None = None
     ) -> None:
         self._url = url
         self._name = name
         self._set_up = set_up
-        self._timeout = timeout
-        self._lost = asyncio.Event()
+        self._renew = asyncio.Event()
         self._up = asyncio.Event()
-        self._ignored: WeakSet[AbstractChannel] = WeakSet()
         self._task: asyncio.Task[None] | None = None
-        self.connection: AbstractConnection | None = None
+        self._connection: AbstractConnection | None = None
 
     @property
-    def is_up(self) -> bool:
-        return self._up.is_set() and not self._lost.is_set()
+    def connection(self) -> AbstractConnection | None:
+        """The one that is up, if one is."""
+        return self._connection if self._up.is_set() else None
+
+    async def connected(self) -> AbstractConnection:
+        """Waits for a connection."""
+        while (connection := self.connection) is None:
+            await self._up.wait()
+        return connection
 
     async def start(self) -> None:
         """Returns when the link is up for the first time."""
@@ -71,71 +109,51 @@ class Link:
         if self._task is None:
             return
         self._task.cancel()
-        with suppress(asyncio.CancelledError):
-            await self._task
+        await asyncio.wait([self._task])
         self._task = None
 
     def renew(self, reason: str) -> None:
         """Throws the connection away and sets up a new one: something on the broker is not as declared."""
         log.warning("bus link renewed", link=self._name, reason=reason)
-        self._lost.set()
-
-    async def watch(self, channel: AbstractChannel) -> None:
-        """The link counts as lost when this channel closes or the broker cancels its consumer (queue deleted)."""
-        lost = self._lost
-
-        def end(*_: Any) -> None:
-            if channel not in self._ignored:
-                lost.set()
-
-        channel.close_callbacks.add(end)
-        (await channel.get_underlay_channel()).on_consumer_cancel_callbacks.add(end)
-
-    def forget(self, channel: AbstractChannel) -> None:
-        """This channel is about to be closed on purpose."""
-        self._ignored.add(channel)
+        self._up.clear()
+        self._renew.set()
 
     async def _keep_up(self) -> None:
         failures = 0
         while True:
             try:
-                await self._connect()
+                ends = await self._connect()
                 failures = 0
                 log.info("bus link up", link=self._name)
-                await self._lost.wait()
+                await first_of(*ends)
                 log.warning("bus link lost", link=self._name)
             except Exception as error:  # noqa: BLE001 - whatever it was, try again
                 failures += 1
                 log.warning("bus link not up; trying again", link=self._name, failures=failures, error=repr(error))
             finally:
                 self._up.clear()
-                await self._discard()
-            await asyncio.sleep(_pause(failures))
+                connection, self._connection = self._connection, None
+                if connection is not None:
+                    await quietly(connection.close())
+            await asyncio.sleep(pause_after(failures))
 
-    async def _connect(self) -> None:
-        self._lost = lost = asyncio.Event()
+    async def _connect(self) -> list[asyncio.Event]:
+        """The events any of which ends this connection."""
+        closed = asyncio.Event()
+        self._renew.clear()
         with only_own_cancellation():
-            async with asyncio.timeout(self._timeout):
-                self.connection = await aio_pika.connect(
+            async with asyncio.timeout(SET_UP_TIMEOUT):
+                self._connection = await aio_pika.connect(
                     self._url,
                     heartbeat=HEARTBEAT,
-                    timeout=self._timeout,
+                    timeout=SET_UP_TIMEOUT,
                     client_properties={"connection_name": f"dunnock {self._name}"},
                 )
-                self.connection.close_callbacks.add(lambda *_: lost.set())
-                await self._set_up(self.connection)
+                self._connection.close_callbacks.add(lambda *_: self._end(closed))
+                useless = [await self._set_up(self._connection)] if self._set_up else []
         self._up.set()
+        return [closed, self._renew, *useless]
 
-    async def _discard(self) -> None:
-        connection, self.connection = self.connection, None
-        if connection is None:
-            return
-        # Bounded, because a broker under a memory alarm never answers the goodbye.
-        with suppress(Exception), only_own_cancellation():
-            await asyncio.wait_for(connection.close(), CLOSE_TIMEOUT)
-
-
-def _pause(failures: int) -> float:
-    """Capped, doubling, with jitter so that the processes of a deployment do not come back in step."""
-    ceiling: float = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(failures, 10))
-    return ceiling * random.uniform(0.5, 1.0)
+    def _end(self, closed: asyncio.Event) -> None:
+        self._up.clear()
+        closed.set()

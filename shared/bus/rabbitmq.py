@@ -14,7 +14,7 @@ import aio_pika
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractExchange
 from aio_pika.exceptions import DeliveryError, PublishError
 
-from shared.bus.link import Link, only_own_cancellation
+from shared.bus.link import Link, only_own_cancellation, watch
 from shared.bus.parked import ParkedQueue
 from shared.bus.port import Handler, ParkedMessage, PublishFailed
 from shared.bus.subscription import RabbitSubscription
@@ -39,13 +39,14 @@ class RabbitBus:
         self._exchange: AbstractExchange | None = None
         self._subscriptions: list[RabbitSubscription] = []
         self._publishing = Link(url, "publish", self._open_publisher)
-        self._consuming = Link(url, "consume", self._open_consumers)
+        self._consuming = Link(url, "consume")
 
     async def start(self) -> None:
         await asyncio.gather(self._publishing.start(), self._consuming.start())
 
     def ready(self) -> bool:
-        return self._publishing.is_up and self._consuming.is_up
+        connected = self._publishing.connection is not None and self._consuming.connection is not None
+        return connected and all(one.attached or one.cancelled for one in self._subscriptions)
 
     async def publish(self, queue: str, body: bytes, *, timeout: float = 5.0) -> None:
         try:
@@ -66,7 +67,7 @@ class RabbitBus:
 
     async def _publish(self, routing_key: str, body: bytes) -> None:
         connection, exchange = self._publishing.connection, self._exchange
-        if connection is None or connection.transport is None or exchange is None or not self._publishing.is_up:
+        if connection is None or connection.transport is None or exchange is None:
             raise PublishFailed(f"{routing_key}: not connected to the broker")
         # While the broker blocks publishers, wait here: what is written now would pile up in the socket and arrive
         # long after its caller has given up.
@@ -83,10 +84,14 @@ class RabbitBus:
         if prefetch < 1:
             raise ValueError(f"prefetch {prefetch}: at least 1")
         subscription = RabbitSubscription(
-            self._consuming, self._topology.queue(queue), handler, prefetch, self._drain_timeout
+            self._consuming,
+            self._topology.queue(queue),
+            handler,
+            prefetch=prefetch,
+            drain_timeout=self._drain_timeout,
+            declare=self._declare,
         )
-        self._subscriptions.append(subscription)
-        await subscription.attach_now()
+        self._subscriptions = [one for one in self._subscriptions if not one.cancelled] + [subscription]
         return subscription
 
     async def close(self) -> None:
@@ -101,27 +106,22 @@ class RabbitBus:
         return await self._parked().redrive(limit, self.publish)
 
     def _parked(self) -> ParkedQueue:
-        if self._consuming.connection is None or not self._consuming.is_up:
+        connection = self._consuming.connection
+        if connection is None:
             raise ConnectionError("not connected to the broker; await start() first")
-        return ParkedQueue(self._consuming.connection, self._topology)
+        return ParkedQueue(connection, self._topology)
 
-    async def _open_publisher(self, connection: AbstractConnection) -> None:
+    async def _open_publisher(self, connection: AbstractConnection) -> asyncio.Event:
         channel = connection.channel(publisher_confirms=True, on_return_raises=True)
         await channel.initialize()
-        self._exchange = await _declare(channel, self._topology)
-        await self._publishing.watch(channel)
+        self._exchange = await self._declare(channel)
+        return await watch(channel)
 
-    async def _open_consumers(self, connection: AbstractConnection) -> None:
-        channel = connection.channel(publisher_confirms=False)
-        await channel.initialize()
-        await _declare(channel, self._topology)
-        await channel.close()
-        self._subscriptions = [one for one in self._subscriptions if not one.cancelled]
-        for subscription in self._subscriptions:
-            await subscription.attach(connection)
+    async def _declare(self, channel: AbstractChannel) -> AbstractExchange:
+        return await declare(channel, self._topology)
 
 
-async def _declare(channel: AbstractChannel, topology: Topology) -> AbstractExchange:
+async def declare(channel: AbstractChannel, topology: Topology) -> AbstractExchange:
     """Parking first, so that no work queue is ever without it."""
     parking = await channel.declare_exchange(topology.parked_exchange, aio_pika.ExchangeType.FANOUT, durable=True)
     await _declare_queue(channel, topology.parked_queue, topology.parked_arguments(), parking)

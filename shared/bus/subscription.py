@@ -5,13 +5,12 @@ repetition; for a while up to twice `prefetch` handlers may run.
 """
 
 import asyncio
-from collections.abc import Awaitable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable
 
 import structlog
 from aio_pika.abc import AbstractChannel, AbstractConnection, AbstractIncomingMessage
 
-from shared.bus.link import CLOSE_TIMEOUT, Link, only_own_cancellation
+from shared.bus.link import SET_UP_TIMEOUT, Link, first_of, only_own_cancellation, pause_after, quietly, watch
 from shared.bus.port import Delivery, Handler, Settlement
 from shared.bus.running import Running
 
@@ -19,56 +18,78 @@ log = structlog.get_logger(__name__)
 
 
 class RabbitSubscription:
-    def __init__(self, link: Link, queue: str, handler: Handler, prefetch: int, drain_timeout: float) -> None:
+    """`declare` runs on each new channel, so that a queue that was deleted is there again before it is consumed."""
+
+    def __init__(
+        self,
+        link: Link,
+        queue: str,
+        handler: Handler,
+        *,
+        prefetch: int,
+        drain_timeout: float,
+        declare: Callable[[AbstractChannel], Awaitable[object]],
+    ) -> None:
         self._link = link
         self._queue = queue
         self._prefetch = prefetch
         self._drain_timeout = drain_timeout
+        self._declare = declare
         self._running = Running(queue, handler)
-        self._channel: AbstractChannel | None = None
-        self._consumer_tag = ""
-        self._attaching = asyncio.Lock()
         self.cancelled = False
-
-    async def attach_now(self) -> None:
-        """On the connection that is there; if there is none or it fails, the link attaches with its next one."""
-        connection = self._link.connection
-        if connection is None or not self._link.is_up:
-            return
-        try:
-            with only_own_cancellation():
-                async with asyncio.timeout(CLOSE_TIMEOUT):
-                    await self.attach(connection)
-        except Exception as error:  # noqa: BLE001 - aiormq raises many kinds, bare Exception among them
-            self._link.renew(f"{self._queue}: cannot consume: {error!r}")
-
-    async def attach(self, connection: AbstractConnection) -> None:
-        async with self._attaching:
-            if self.cancelled:
-                return
-            channel = connection.channel(publisher_confirms=False)
-            await channel.initialize()
-            await self._link.watch(channel)
-            await channel.set_qos(prefetch_count=self._prefetch)
-            queue = await channel.get_queue(self._queue, ensure=False)
-            self._channel = channel
-            self._consumer_tag = await queue.consume(self._on_message)
+        self._detach = asyncio.Event()
+        self.attached = False
+        self._task = asyncio.create_task(self._keep_attached(), name=f"bus subscription {queue}")
 
     async def cancel(self) -> None:
         if self.cancelled:
             return
         self.cancelled = True
-        async with self._attaching:
-            channel, self._channel = self._channel, None
-        if channel is not None:
-            await _quietly(self._stop_consuming(channel))
-        await self._running.drain(self._drain_timeout)
-        if channel is not None:
-            self._link.forget(channel)
-            await _quietly(channel.close())
+        self._detach.set()
+        if not self.attached:
+            self._task.cancel()
+        await asyncio.wait([self._task])
+        await self._running.drain(self._drain_timeout)  # handlers that outlived their connection
 
-    async def _stop_consuming(self, channel: AbstractChannel) -> None:
-        await (await channel.get_underlay_channel()).basic_cancel(self._consumer_tag)
+    async def _keep_attached(self) -> None:
+        """Each queue on its own: one that does not answer must not keep the others from being consumed."""
+        failures = 0
+        while not self.cancelled:
+            connection = await self._link.connected()
+            try:
+                await self._consume_on(connection)
+                failures = 0
+            except Exception as error:  # noqa: BLE001 - aiormq raises many kinds, bare Exception among them
+                failures += 1
+                log.warning("cannot consume; trying again", queue=self._queue, failures=failures, error=repr(error))
+            if not self.cancelled:
+                await asyncio.sleep(pause_after(failures))
+
+    async def _consume_on(self, connection: AbstractConnection) -> None:
+        """Returns when it was cancelled or the broker took the consumer, the channel or the connection away."""
+        channel = connection.channel(publisher_confirms=False)
+        try:
+            with only_own_cancellation():
+                async with asyncio.timeout(SET_UP_TIMEOUT):
+                    consumer_tag, lost = await self._attach(channel)
+            self.attached = True
+            await first_of(lost, self._detach)
+            self.attached = False
+            if self.cancelled:
+                await quietly((await channel.get_underlay_channel()).basic_cancel(consumer_tag))
+                await self._running.drain(self._drain_timeout)
+        finally:
+            self.attached = False
+            if channel.is_initialized:
+                await quietly(channel.close())
+
+    async def _attach(self, channel: AbstractChannel) -> tuple[str, asyncio.Event]:
+        await channel.initialize()
+        lost = await watch(channel)
+        await self._declare(channel)
+        await channel.set_qos(prefetch_count=self._prefetch)
+        queue = await channel.get_queue(self._queue, ensure=False)
+        return await queue.consume(self._on_message), lost
 
     async def _on_message(self, message: AbstractIncomingMessage) -> None:
         """Must not wait: aiormq cancels its callbacks when the channel closes."""
@@ -95,9 +116,3 @@ async def _settle(message: AbstractIncomingMessage, how: Settlement) -> None:
                     await message.nack(requeue=True)
     except Exception as error:  # noqa: BLE001 - nothing is lost: what the broker did not hear it delivers again
         log.info("settlement lost with its connection", how=how, error=repr(error))
-
-
-async def _quietly(step: Awaitable[object]) -> None:
-    """A goodbye to a connection that may be gone already."""
-    with suppress(Exception), only_own_cancellation():
-        await asyncio.wait_for(step, CLOSE_TIMEOUT)
