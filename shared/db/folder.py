@@ -16,7 +16,7 @@ from pathlib import Path
 
 
 class FolderInUse(Exception):
-    """Another live process works on the folder."""
+    """Another live process works on the folder, or it belongs to another user."""
 
 
 class Folder:
@@ -27,8 +27,14 @@ class Folder:
 
     def hold(self) -> None:
         """Raises FolderInUse, naming the process that holds it."""
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(self.root / "owner.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = os.open(self.root / "owner.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except PermissionError as error:
+            raise FolderInUse(
+                f"the database folder {self.root} belongs to another user: "
+                "start as that one, or set DUNNOCK_DATA_DIR to another folder"
+            ) from error
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

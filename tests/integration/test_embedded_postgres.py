@@ -199,6 +199,15 @@ async def test_a_normal_user_runs_it_as_himself(open_folder: Path) -> None:
     assert await none_left_in(open_folder / "db", seconds=10)
 
 
+@as_root_only
+def test_a_folder_of_another_user_is_refused_with_what_to_do(open_folder: Path) -> None:
+    (open_folder / "db").mkdir(mode=0o700)
+    tied = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), "15", "nobody-searching", str(ROOT)]
+    command = [*tied, sys.executable, "-c", KEEP_RUNNING, str(open_folder / "db")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert "belongs to another user: start as that one, or set DUNNOCK_DATA_DIR" in done.stderr
+
+
 def test_nothing_is_started_for_a_parent_that_has_already_ended(tmp_path: Path) -> None:
     command = [sys.executable, "-I", "-S", str(TETHER), "1", "15", "same", str(tmp_path), "/usr/bin/touch", "started"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
