@@ -1,6 +1,6 @@
 """Rows for tests, by plain SQL: what a service would have written, without that service.
 
-Each function takes a raw connection that may write everything, and answers the new row's id. A `ref` is unique by itself.
+Each function takes a raw connection that may write everything, and answers the new row's id. A `ref` is unique.
 """
 
 import itertools
@@ -10,8 +10,11 @@ from decimal import Decimal
 
 import asyncpg
 
+from shared.flow import standard
+
 _numbers = itertools.count(1)
 TODAY = date(2026, 11, 22)
+SPEC = standard().to_dict()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,11 @@ async def contact_point(
 
 
 async def flow_version(db: asyncpg.Connection, name: str = "standard", version: int = 1) -> int:
-    return await _upsert(db, "flow_version", {"name": name, "version": version, "spec": {}}, "name, version")
+    return await _upsert(db, "flow_version", {"name": name, "version": version, "spec": SPEC}, "name, version")
+
+
+async def source(db: asyncpg.Connection, ref: str = "bank", kind: str = "webhook", **columns: object) -> int:
+    return await _upsert(db, "source", {"ref": ref, "kind": kind, **columns}, "ref")
 
 
 async def installment(db: asyncpg.Connection, invoice_id: int, no: int, amount: str, due_date: date = TODAY) -> int:
