@@ -25,7 +25,8 @@ SESSION_LIMITS = {
     "timezone": "UTC",
 }
 T = TypeVar("T")
-RETRIED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+STALE = asyncpg.InternalClientError  # the server ended it and the loop has not read that yet: nothing was sent
+RETRIED = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError, STALE)
 
 
 class Database:
@@ -62,7 +63,7 @@ class Database:
         except BaseException as error:
             # In the middle of a statement the protocol may be out of step: such a connection must not go back to the
             # pool.
-            if raw.is_closed() or not isinstance(error, Exception):
+            if raw.is_closed() or isinstance(error, STALE) or not isinstance(error, Exception):
                 lent.invalidate()
             raise
         finally:
@@ -75,7 +76,7 @@ class Database:
             yield raw
 
     async def retrying(self, work: Callable[[asyncpg.Connection], Awaitable[T]], *, times: int = 5) -> T:
-        """`work` on a connection, again when the database says that another transaction got in between."""
+        """`work` on a connection, again when another transaction got in between or the connection was dead already."""
         for left in range(times - 1, -1, -1):
             try:
                 async with self.connection() as raw:

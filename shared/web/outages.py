@@ -19,6 +19,7 @@ _BUSY = (
     asyncpg.TransactionRollbackError,
     asyncpg.IdleInTransactionSessionTimeoutError,
     asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.InternalClientError,
     sqlalchemy.exc.TimeoutError,
     sqlalchemy.exc.DisconnectionError,
     ConnectionError,

@@ -1,4 +1,4 @@
-"""The payments service over a real database, and a bank that signs as banks do (with the package that we do not verify with)."""
+"""The payments service over a real database, and a bank that signs with the package that we do not verify with."""
 
 import base64
 import contextlib

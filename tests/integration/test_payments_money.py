@@ -126,7 +126,7 @@ ORDERS = list(permutations(range(5)))
 
 
 async def test_the_order_of_events_never_changes_what_is_owed(bank: Payments) -> None:
-    """confirmed, partial, duplicate, two reversals: all 120 orders on one invoice of two installments end in one state."""
+    """Confirmed, partial, duplicate, two reversals: all 120 orders on an invoice of two parts end in one state."""
     ends = set()
     for order in ORDERS:
         made = await factories.invoice(bank.owner, ("60.00", "60.00"), reminders=1)

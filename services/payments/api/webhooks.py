@@ -4,6 +4,7 @@ True here: nothing is parsed before the signature is verified on the raw bytes; 
 odd header and an old timestamp are one and the same 401; a 2xx leaves only after commit and hand-off barrier.
 """
 
+import asyncio
 import time
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ from services.payments.api.parts import PaymentsParts
 from services.payments.api.said import EventType, Money, check, kind_of
 from services.payments.domain.outcome import EXPLAINED, kept_for_later
 from services.payments.domain.signature import NOBODY, Signed, is_signed
+from services.payments.handlers.record_payment import DEADLINE
 from shared.kernel import json
 from shared.kernel.errors import Unauthorized
 from shared.kernel.money import amount_text
@@ -66,7 +68,13 @@ def _request_schema() -> dict[str, Any]:
 )
 async def hear(source: str, request: Request, parts: Annotated[PaymentsParts, part(PaymentsParts)]) -> Response:
     body = await request.body()
-    signed = _signed(request)
+    async with asyncio.timeout(DEADLINE) as within:
+        said = _said(body, *await _sender(source, _signed(request), body, parts))
+        return _answer(said, await parts.recorder.record(said, within))
+
+
+async def _sender(source: str, signed: Signed, body: bytes, parts: PaymentsParts) -> tuple[int, str]:
+    """The source's id and the event's, or `Unauthorized`."""
     known = await parts.sources.webhook(source)
     if not is_signed(signed, body, known.keys if known else NOBODY, time.time()) or known is None:
         raise Unauthorized(
@@ -74,8 +82,7 @@ async def hear(source: str, request: Request, parts: Annotated[PaymentsParts, pa
             "check the source's name, its secret and the clock"
         )
     assert signed.id is not None
-    said = _said(body, known.id, signed.id.decode("ascii"))
-    return _answer(said, await parts.recorder.record(said))
+    return known.id, signed.id.decode("ascii")
 
 
 def _signed(request: Request) -> Signed:

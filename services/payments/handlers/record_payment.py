@@ -25,18 +25,18 @@ class PaymentRecorder:
     db: Database
     window: timedelta
 
-    async def record(self, said: PaymentSaid) -> PaymentRecorded:
-        """TimeoutError when the database is too slow."""
+    async def record(self, said: PaymentSaid, within: asyncio.Timeout) -> PaymentRecorded:
+        """TimeoutError when the database is too slow: `within` is that of `deadline`, which ends here."""
 
         async def store(connection: asyncpg.Connection) -> PaymentRecorded:
             return await record_in_ledger(connection, said, window=self.window)
 
-        async with asyncio.timeout(DEADLINE):
-            crash_point("before_payment_commit")
-            recorded = await self.db.retrying(store)
-            crash_point("after_payment_commit")
-            if recorded.invoice_id is None and await self.look_again(said):
-                recorded = replace(await self.db.retrying(store), fresh=recorded.fresh)
+        crash_point("before_payment_commit")
+        recorded = await self.db.retrying(store)
+        crash_point("after_payment_commit")
+        if recorded.invoice_id is None and await self.look_again(said):
+            recorded = replace(await self.db.retrying(store), fresh=recorded.fresh)
+        within.reschedule(None)
         await asyncio.sleep(recorded.wait)
         return recorded
 
