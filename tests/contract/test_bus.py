@@ -288,9 +288,11 @@ async def test_cancel_waits_for_running_handlers_and_takes_nothing_new(bus: AnyB
 
 
 async def test_what_a_cancelled_handler_left_unsettled_is_delivered_again(bus: AnyBus) -> None:
+    began: list[bytes] = []
     cancelled: list[bytes] = []
 
     async def stuck(delivery: Delivery) -> None:
+        began.append(delivery.body)
         try:
             await asyncio.Event().wait()
         finally:
@@ -299,7 +301,7 @@ async def test_what_a_cancelled_handler_left_unsettled_is_delivered_again(bus: A
     subscription = await bus.consume(URGENT, stuck, prefetch=5)
     await bus.publish(URGENT, b"a")
     await bus.publish(URGENT, b"b")
-    await asyncio.sleep(0.2)
+    await until(lambda: len(began) == 2)
     async with asyncio.timeout(DEADLINE):
         await subscription.cancel()
         await subscription.cancel()
