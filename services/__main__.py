@@ -15,8 +15,8 @@ import uvloop
 from pydantic import Field, SecretStr
 
 from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.wiring import CHANNEL_SETTINGS, from_environment
 from services.dispatcher.wiring import build as build_dispatcher
-from services.dispatcher.wiring import from_environment
 from services.doubles import start_doubles
 from services.payments.settings import PaymentsSettings
 from services.payments.wiring import build as build_payments
@@ -49,7 +49,7 @@ class EmbeddedSettings(ProcessSettings):
 
 
 async def main() -> None:
-    check(EmbeddedSettings, LedgerSettings, SchedulerSettings, DispatcherSettings, PaymentsSettings)
+    check(EmbeddedSettings, LedgerSettings, SchedulerSettings, DispatcherSettings, PaymentsSettings, *CHANNEL_SETTINGS)
     settings, windows = load(EmbeddedSettings), load(LedgerSettings)
     configure(settings.log_level)
     bound = take_port(settings.host, settings.port)
@@ -90,7 +90,7 @@ async def main() -> None:
         ]
         keys = Keys(key_lookup(scheduler_db), api_key.decode())
         say(f"Dunnock on {local_url} (sandbox: {local_url}/sandbox). API key: in {data_dir / 'api-key'}")
-        await serve(assemble("Dunnock", services, keys), settings.host, port, bound=bound)
+        await serve(assemble("Dunnock", services, keys), settings, bound=bound)
 
 
 def take_port(host: str, port: int) -> socket.socket:

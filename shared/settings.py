@@ -135,17 +135,17 @@ def table(kinds: Iterable[type[BaseSettings]]) -> str:
     rows: dict[str, tuple[str, str]] = {}
     for kind in kinds:
         for name, field in kind.model_fields.items():
-            variable = env_name(name, field)
+            variable = env_name(name, field, kind)
             if variable not in rows or field.is_required():
                 rows[variable] = (_default(field), field.description or "")
     lines = [f"| `{name}` | {default} | {about} |" for name, (default, about) in sorted(rows.items())]
     return "\n".join(["| setting | default | what it is |", "|---|---|---|", *lines]) + "\n"
 
 
-def env_name(name: str, field: FieldInfo) -> str:
-    """The environment variable of a field."""
+def env_name(name: str, field: FieldInfo, kind: type[BaseSettings] = Settings) -> str:
+    """The environment variable of a field of this class."""
     alias = field.validation_alias
-    return alias if isinstance(alias, str) else f"{PREFIX}{name}".upper()
+    return alias if isinstance(alias, str) else f"{kind.model_config['env_prefix']}{name}".upper()
 
 
 def _faults(kind: type[BaseSettings]) -> list[str]:
@@ -164,7 +164,7 @@ def _fault(kind: type[BaseSettings], fault: Any) -> str:
         return text
     named = str(fault["loc"][0])
     for name, field in kind.model_fields.items():
-        variable = env_name(name, field)
+        variable = env_name(name, field, kind)
         if named.upper() in (variable, name.upper()):
             problem = "is missing" if fault["type"] == "missing" else text.replace("Input should be", "must be")
             return f"{variable}: {problem}; expected: {field.description}"

@@ -1,6 +1,7 @@
 """The dispatcher's own settings; those of the channels stand beside each channel."""
 
 from datetime import timedelta
+from pathlib import Path
 
 from pydantic import Field
 
@@ -32,5 +33,4 @@ class DispatcherSettings(Settings):
 class DistributedDispatcher(DispatcherSettings, DistributedSettings):
     """What `python -m services.dispatcher` needs."""
 
-    email_from: str = Field(description="sender of mails of creditors without their own, such as billing@example.com")
-    mail_domain: str = Field(description="domain of Message-IDs and return paths, such as mail.example.com")
+    data_dir: Path = Field(Path("var"), description="folder of the embedded database, documents and sandbox")

@@ -5,6 +5,7 @@ import secrets
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
@@ -47,6 +48,9 @@ class Outside:
     bounces: BounceConfig
 
 
+CHANNEL_SETTINGS = (SmtpConfig, TwilioConfig, BounceConfig)
+
+
 def from_environment(public_url: str, secret_key: bytes) -> Outside:
     """The providers that DUNNOCK_* configures; a channel without one is absent."""
     built = [kind.from_settings() for kind in CHANNELS.values()]
@@ -74,13 +78,14 @@ def build(
         ChannelName(channel.name): Sender(channel, Lane(channel.concurrency, windows.handoff_window))
         for channel in outside.channels
     }
-    return_paths = ReturnPaths(outside.secret_key, settings.mail_domain)
+    mail_domain = settings.mail_domain or mail_domain_of(outside.public_url)
+    return_paths = ReturnPaths(outside.secret_key, mail_domain)
     recorder = Recorder(db)
     claim_and_send = ClaimAndSend(
         db,
         senders,
-        Composer(Catalog(), return_paths, outside.public_url, settings.mail_domain),
-        Cards(settings.email_from, None),
+        Composer(Catalog(), return_paths, outside.public_url, mail_domain),
+        Cards(settings.email_from or f"billing@{mail_domain}", None),
         Files(documents),
         recorder,
         worker=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
@@ -109,6 +114,14 @@ def build(
         stop=worker.stop,
         checks={"database": database_check(db), "bus": _bus_check(bus)},
         notices={f"channel.{name}": "absent: no provider is configured" for name in absent},
+    )
+
+
+def mail_domain_of(public_url: str) -> str:
+    """The host that customers know; an address of this machine alone names none."""
+    host = urlsplit(public_url).hostname or ""
+    return (
+        "localhost.localdomain" if host in ("", "localhost") or ":" in host or host.replace(".", "").isdigit() else host
     )
 
 

@@ -7,16 +7,14 @@ from services.payments.settings import PaymentsSettings
 from shared import logging
 from shared.documents import Documents
 from shared.settings import DistributedSettings, LedgerSettings, check, load
-from shared.web.auth import Keys
-from shared.web.service import assemble, key_lookup, serve
+from shared.web.service import assemble, make_keys, serve
 
 
 async def main(process: DistributedSettings, own: PaymentsSettings, ledger: LedgerSettings) -> None:
     db = wiring.open_database(process.database_url.get_secret_value(), process.database_pool)
-    keys = Keys(key_lookup(db), process.api_key.get_secret_value() if process.api_key else None)
     service = wiring.build(own, ledger, db, Documents(process.documents_url))
     try:
-        await serve(assemble("Dunnock payments", [service], keys), process.host, process.port)
+        await serve(assemble("Dunnock payments", [service], make_keys(db, process)), process)
     finally:
         await db.close()
 

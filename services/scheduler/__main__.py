@@ -11,8 +11,7 @@ from shared.db.engine import Database
 from shared.documents import Documents
 from shared.logging import configure
 from shared.settings import LedgerSettings, check, load
-from shared.web.auth import Keys
-from shared.web.service import assemble, key_lookup, serve
+from shared.web.service import assemble, make_keys, serve
 
 
 async def main() -> None:
@@ -23,11 +22,10 @@ async def main() -> None:
     bus = RabbitBus(settings.amqp_url.get_secret_value())
     documents = Documents(settings.documents_url)
     service = build(settings, load(LedgerSettings), db, bus, documents, sandbox=settings.sandbox)
-    keys = Keys(key_lookup(db), settings.api_key.get_secret_value() if settings.api_key else None)
     # Intake needs no broker: invoices are accepted while it is away, and go out when it is back.
     connecting = asyncio.create_task(bus.start())
     try:
-        await serve(assemble("Dunnock scheduler", [service], keys), settings.host, settings.port)
+        await serve(assemble("Dunnock scheduler", [service], make_keys(db, settings)), settings)
     finally:
         connecting.cancel()
         await asyncio.gather(connecting, return_exceptions=True)

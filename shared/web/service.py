@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from fastapi import APIRouter, FastAPI
 
 from shared.db.engine import Database
+from shared.settings import ProcessSettings
 from shared.web.app import build_app, mount
 from shared.web.auth import Caller, Keys
 from shared.web.health import Check, Readiness
@@ -60,9 +61,10 @@ def assemble(title: str, services: Sequence[Service], keys: Keys, *, limits: Lim
     return app
 
 
-async def serve(app: FastAPI, host: str, port: int, *, bound: socket.socket | None = None) -> None:
+async def serve(app: FastAPI, settings: ProcessSettings, *, bound: socket.socket | None = None) -> None:
     """Until SIGTERM or SIGINT. On `bound`, if the caller has taken the port already."""
-    server = make_server(app, host, port)
+    proxies = [proxy.strip() for proxy in settings.trusted_proxies.split(",") if proxy.strip()]
+    server = make_server(app, settings.host, settings.port, trusted_proxies=proxies, grace=settings.shutdown_seconds)
     loop = asyncio.get_running_loop()
     serving = asyncio.ensure_future(server.serve([bound] if bound else None))
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -81,6 +83,11 @@ def key_lookup(db: Database) -> Callable[[bytes], Awaitable[Caller | None]]:
         return None if row is None else Caller(row["name"], frozenset(row["scopes"]), row["id"])
 
     return look
+
+
+def make_keys(db: Database, settings: ProcessSettings) -> Keys:
+    """The stored keys, and the bootstrap key if one is set."""
+    return Keys(key_lookup(db), settings.api_key.get_secret_value() if settings.api_key else None)
 
 
 def database_check(db: Database) -> Check:

@@ -7,30 +7,40 @@ It accepts only return paths that were signed here, one a mail; it says 250 only
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, Field
+from pydantic_settings import SettingsConfigDict
 
 from services.dispatcher.domain.bounces import Bounce, BounceKind, classify
 from services.dispatcher.domain.tokens import ReturnPaths
+from shared.settings import Settings
+
+
+def checked_listen(listen: str) -> str:
+    _host_and_port(listen)
+    return listen
+
 
 OnBounce = Callable[[int, int, BounceKind, str], Awaitable[None]]
 _LOG = logging.getLogger(__name__)
 
 
-class BounceConfig(BaseSettings):
-    """`listen` is host:port; without it no receiver runs. `max_bytes` of one mail, `timeout` of a silent peer."""
+class BounceConfig(Settings):
+    """Without `listen` no receiver runs: bounces are then not seen."""
 
-    model_config = SettingsConfigDict(env_prefix="DUNNOCK_BOUNCE_", hide_input_in_errors=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="DUNNOCK_BOUNCE_")
 
-    listen: str | None = None
-    protocol: Literal["smtp", "lmtp"] = "smtp"
-    hostname: str = "bounce.localhost"
-    max_bytes: int = 8 * 1024 * 1024
-    max_connections: int = 20
-    timeout: float = 60.0
+    listen: Annotated[str, AfterValidator(checked_listen)] | None = Field(
+        None, description="host:port where mail servers deliver bounces, such as 0.0.0.0:2525"
+    )
+    protocol: Literal["smtp", "lmtp"] = Field("smtp", description="smtp or lmtp")
+    hostname: str = Field("bounce.localhost", description="name the receiver greets with")
+    max_bytes: int = Field(8 * 1024 * 1024, ge=1024, description="bytes of one bounce mail at most")
+    max_connections: int = Field(20, ge=1, description="mail servers connected at once at most")
+    timeout: float = Field(60.0, gt=0, description="seconds after which a silent mail server is cut off")
 
 
 class BounceReceiver:

@@ -17,8 +17,8 @@ from aiosmtplib import (
     SMTPResponse,
     SMTPServerDisconnected,
 )
-from pydantic import SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import SettingsConfigDict
 
 from services.dispatcher.adapters.smtp_answers import Refused, Stage, classify, refused
 from services.dispatcher.adapters.smtp_relay import Connection, PoolLimits, Relay, RelayPool
@@ -26,25 +26,33 @@ from services.dispatcher.domain.outcomes import Accepted, Outcome, Rejected, Sup
 from services.dispatcher.domain.ports import Gate, GateClosed, Outgoing
 from shared.content import HeaderRefused, MailHeaders, build_mail
 from shared.content.facts import one_line
+from shared.settings import Settings
 
 _SAFE_PATH = re.compile(r"[!#-;=?-Z^-~]{1,64}@[A-Za-z0-9.-]{1,253}", re.ASCII)
 
 
-class SmtpConfig(BaseSettings):
-    """`timeout` is for one mail as a whole (S), `connect_timeout` for connecting (C), both in seconds."""
+class SmtpConfig(Settings):
+    """Without a URL there is no email."""
 
-    model_config = SettingsConfigDict(env_prefix="DUNNOCK_SMTP_", hide_input_in_errors=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="DUNNOCK_SMTP_")
 
-    url: SecretStr | None = None
-    pool_size: int = 10
-    connect_timeout: float = 1.0
-    timeout: float = 30.0
-    max_age: float = 300.0
-    max_idle: float = 30.0
-    max_mails: int = 200
-    ca_file: str | None = None
-    helo: str | None = None
-    price: Decimal = Decimal("0.0001")
+    url: SecretStr | None = Field(None, description="the relay, such as smtps://user:password@host:465")
+    pool_size: int = Field(10, ge=1, le=200, description="connections to the relay, 1 to 200")
+    connect_timeout: float = Field(1.0, gt=0, description="seconds to reach the relay")
+    timeout: float = Field(30.0, gt=0, description="seconds for one mail as a whole; less than DUNNOCK_LEASE")
+    max_age: float = Field(300.0, gt=0, description="seconds that a connection is kept")
+    max_idle: float = Field(30.0, gt=0, description="seconds that an idle connection is kept")
+    max_mails: int = Field(200, ge=1, description="mails that one connection carries")
+    ca_file: str | None = Field(None, description="file of the certificates that the relay's is checked against")
+    helo: str | None = Field(None, description="name this machine greets the relay with")
+    price: Decimal = Field(Decimal("0.0001"), ge=0, description="what one mail costs")
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_relay(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            Relay.parse(url.get_secret_value())
+        return url
 
 
 class _Stale(Exception):

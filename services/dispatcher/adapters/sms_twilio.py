@@ -12,8 +12,8 @@ from typing import ClassVar, Self
 from urllib.parse import quote
 
 import httpx
-from pydantic import SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, model_validator
+from pydantic_settings import SettingsConfigDict
 from twilio.base.exceptions import TwilioRestException, TwilioServiceException
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
@@ -32,6 +32,7 @@ from services.dispatcher.domain.outcomes import (
 )
 from services.dispatcher.domain.ports import Gate, GateClosed, NotSigned, Outgoing, Report, Reported
 from shared.content.gsm import segments
+from shared.settings import Settings, WebUrl
 
 _OPTED_OUT = frozenset({21610, 30004, 63014})
 _BAD_NUMBER = frozenset({21211, 21217, 21401, 21421, 21614, 21635, 30005, 30006})
@@ -40,20 +41,26 @@ _LATER = frozenset({30001, 30003})
 _SENDER_QUEUE_FULL = 21611
 
 
-class TwilioConfig(BaseSettings):
-    """`price` is of one segment; `timeout` of one request as a whole (S), `connect_timeout` of connecting (C)."""
+class TwilioConfig(Settings):
+    """Without account and token there is no SMS."""
 
-    model_config = SettingsConfigDict(env_prefix="DUNNOCK_TWILIO_", hide_input_in_errors=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="DUNNOCK_TWILIO_")
 
-    account_sid: str | None = None
-    auth_token: SecretStr | None = None
-    sms_from: str | None = None
-    messaging_service_sid: str | None = None
-    base_url: str = API
-    concurrency: int = 10
-    connect_timeout: float = 1.0
-    timeout: float = 15.0
-    price: Decimal = Decimal("0.05")
+    account_sid: str | None = Field(None, description="Twilio account, AC and 32 characters")
+    auth_token: SecretStr | None = Field(None, description="Twilio auth token; also checks Twilio's callbacks")
+    sms_from: str | None = Field(None, description="sender of texts of creditors without their own, E.164")
+    messaging_service_sid: str | None = Field(None, description="Twilio messaging service that picks the sender")
+    base_url: WebUrl = Field(API, description="where Twilio's API is")
+    concurrency: int = Field(10, ge=1, le=200, description="requests to Twilio at once, 1 to 200")
+    connect_timeout: float = Field(1.0, gt=0, description="seconds to reach Twilio")
+    timeout: float = Field(15.0, gt=0, description="seconds for one request as a whole; less than DUNNOCK_LEASE")
+    price: Decimal = Field(Decimal("0.05"), ge=0, description="what one segment of a text costs")
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.account_sid is None) != (self.auth_token is None):
+            raise ValueError("DUNNOCK_TWILIO_ACCOUNT_SID and DUNNOCK_TWILIO_AUTH_TOKEN: set both, or none for no SMS")
+        return self
 
 
 class SmsTwilio:
