@@ -157,7 +157,7 @@ def routes_of_ingress() -> dict[str, str]:
 def routes_of_gateway() -> dict[str, str]:
     text = (ROOT / "deploy" / "docker" / "gateway.conf").read_text()
     routes: dict[str, str] = {}
-    for versioned, plain, service in re.findall(r"\^/\(v1/\(([^)]*)\)\|(\w+)\).*proxy_pass http://(\w+):8000", text):
+    for versioned, plain, service in re.findall(r"\^/\(v1/\(([^)]*)\)\|(\w+)\).*set \$service (\w+);", text):
         routes |= dict.fromkeys([*(f"/v1/{noun}" for noun in versioned.split("|")), f"/{plain}"], service)
     return routes
 
