@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from services.scheduler.settings import SchedulerSettings
 from services.scheduler.wiring import build
@@ -29,6 +30,7 @@ class Scheduler:
     http: httpx.AsyncClient
     db: Database
     owner: Database
+    asgi: FastAPI
     published: list[tuple[str, int]] = field(default_factory=list)
 
     async def fetch(self, sql: str, *args: object) -> list[Any]:
@@ -62,7 +64,9 @@ async def scheduler(
     chosen = bus or MemoryBus()
     db, owner = Database(dsn, role="dunnock_scheduler"), Database(dsn, pool_size=3)
     pace = settings or SchedulerSettings(due_poll=0.05, sweep_poll=0.1)
-    service = build(pace, LedgerSettings(handoff_window=0.2, connect_timeout=0.1), db, chosen, Documents(folder.as_uri()))
+    service = build(
+        pace, LedgerSettings(handoff_window=0.2, connect_timeout=0.1), db, chosen, Documents(folder.as_uri())
+    )
     app = assemble("test", [service], Keys(key_lookup(db), KEY, ttl=0.0))
     running = Scheduler(
         httpx.AsyncClient(
@@ -73,6 +77,7 @@ async def scheduler(
         ),
         db,
         owner,
+        app,
     )
     try:
         await chosen.start()

@@ -26,6 +26,7 @@ REASONS: Mapping[str, str] = {
     "superseded": "a later step speaks instead",
     "before_issue": "its day lies before the issue date",
     "no_usable_contact": "there is no address that can be used",
+    "no_provider": "no provider is configured for its channels",
     "no_channel_left": "no channel is left to try",
     "cannot_be_made": "the message could not be made",
     "worker_lost": "the process that sent it was lost",
@@ -50,6 +51,13 @@ ACTIONS: Mapping[str, str] = {
     "assume_sent": "it counts as sent",
     "resend": "it is sent again",
     "next_channel": "the next channel is tried",
+}
+CHANGES: Mapping[str, str] = {
+    "due_date": "due date {}",
+    "amount": "amount {}",
+    "flow": "flow '{}'",
+    "contact": "contact points",
+    "payment_url": "payment link",
 }
 
 
@@ -79,10 +87,13 @@ class Said:
         return f"{channel} to {self.address}" if self.address else channel
 
     @property
+    def barred(self) -> str:
+        return f"; the address is no longer used: {self.data['suppressed']}" if self.data.get("suppressed") else ""
+
+    @property
     def detail(self) -> str:
         detail = f" ({self.data['detail']})" if self.data.get("detail") else ""
-        barred = f"; the address is no longer used: {self.data['suppressed']}" if self.data.get("suppressed") else ""
-        return f"{detail}{barred}"
+        return f"{detail}{self.barred}"
 
     @property
     def money(self) -> str:
@@ -107,9 +118,7 @@ def _plan(said: Said) -> str:
 
 
 def _changed(said: Said) -> str:
-    words = {"due_date": "due date {}", "amount": "amount {}", "flow": "flow '{}'", "contact": "contact points",
-             "payment_url": "payment link"}  # fmt: skip
-    changes = [words[name].format(value) for name, value in said.data.items() if name in words]
+    changes = [text.format(said.data[name]) for name, text in CHANGES.items() if name in said.data]
     return f"The invoice was changed: {', '.join(changes)}"
 
 
@@ -135,8 +144,8 @@ SENTENCES: Mapping[str, Callable[[Said], str]] = {
     "reminder.uncertain_resolved": lambda said: (
         f"Nobody knows whether {said.name} went out; {ACTIONS.get(said.data.get('action', ''), 'decided')}"
     ),
-    "attempt.accepted": lambda said: f"{said.name} went out by {said.way}{said.detail}",
-    "attempt.delivered": lambda said: f"{said.name} arrived by {said.way}{said.detail}",
+    "attempt.accepted": lambda said: f"{said.name} went out by {said.way}",
+    "attempt.delivered": lambda said: f"{said.name} arrived by {said.way}{said.barred}",
     "attempt.undelivered": lambda said: f"{said.name} did not arrive by {said.way}{said.detail}",
     "attempt.rejected": lambda said: f"{said.name} was refused by {said.way}{said.detail}",
     "attempt.missed": lambda said: f"{said.name} found nobody by {said.way}{said.detail}; it is tried again",

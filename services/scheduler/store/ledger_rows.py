@@ -53,8 +53,9 @@ class DueRow:
 
 _DUE_ROWS = """
 SELECT r.id, r.invoice_id, r.installment_id, r.flow_version_id, r.generation, r.step, r.occurrence, r.leg,
-       i.issue_date, n.due_date, coalesce(u.timezone, c.timezone), coalesce(u.country, c.country), coalesce(u.locale, c.locale),
-       i.currency, coalesce(n.amount, t.amount), coalesce(n.open_amount, t.open_amount), coalesce(n.due_date, t.due_date),
+       i.issue_date, n.due_date, coalesce(u.timezone, c.timezone), coalesce(u.country, c.country),
+       coalesce(u.locale, c.locale), i.currency, coalesce(n.amount, t.amount),
+       coalesce(n.open_amount, t.open_amount), coalesce(n.due_date, t.due_date),
        i.attributes, u.ref, u.attributes, business_now(),
        (business_now() AT TIME ZONE coalesce(u.timezone, c.timezone))::date
   FROM reminder r JOIN invoice i ON i.id = r.invoice_id JOIN customer u ON u.id = i.customer_id
