@@ -93,7 +93,7 @@ class Errands:
             rest = await self._handlers[errand.kind](errand.payload)
         except (TryLater, OSError) as trouble:
             await self._retry(errand, trouble)
-        except Exception as error:  # a refusal or a bug: either way nobody will ever take it
+        except Exception as error:  # noqa: BLE001  # a refusal or a bug: either way nobody will ever take it
             await self._give_up(errand, error)
         else:
             await self._go_on(errand, rest)

@@ -84,7 +84,7 @@ class SmtpRelay:
         self._sessions.add(session)
         return session
 
-    async def handle_RCPT(  # noqa: N802  (aiosmtpd finds its hooks by this name)
+    async def handle_RCPT(
         self, server: SMTP, session: Session, envelope: Envelope, address: str, rcpt_options: list[str]
     ) -> str:
         fate = self._fate(address)
@@ -96,7 +96,7 @@ class SmtpRelay:
         self._fates.setdefault(envelope, {})[address] = fate
         return "250 2.1.5 OK"
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         fates = self._fates.pop(envelope)
         return_path = (envelope.mail_from or "").strip("<>")  # aiosmtpd hands the empty one on as "<>"
         raw = envelope.content if isinstance(envelope.content, bytes) else b""

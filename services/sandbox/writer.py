@@ -100,7 +100,7 @@ class Writer:
         self._connection.execute("SAVEPOINT job")
         try:
             outcome = _Outcome(job, value=job.work(self._connection))
-        except Exception as error:  # belongs to whoever asked, not to this thread
+        except Exception as error:  # noqa: BLE001  # belongs to whoever asked, not to this thread
             self._connection.execute("ROLLBACK TO job")
             outcome = _Outcome(job, error=error)
         self._connection.execute("RELEASE job")

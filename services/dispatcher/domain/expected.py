@@ -62,7 +62,8 @@ def expect(row: Looked, flow: Flow, offers: Mapping[Channel, Offer]) -> Expected
         attempted=row.attempts,
     )
     if not found.candidates:
-        return Expected(row.id, None, 0, found.left_out, _why_none(row))
+        reason = _why_none(row, provided=any(channel in offers for channel in channels))
+        return Expected(row.id, None, 0, found.left_out, reason)
     first = found.candidates[0]
     if row.send_until == FOREVER and first.channel not in DISCREET:
         opens = may_interrupt(row.now, flow.window, ZoneInfo(row.timezone), row.country)
@@ -71,5 +72,7 @@ def expect(row: Looked, flow: Flow, offers: Mapping[Channel, Offer]) -> Expected
     return Expected(row.id, first, len(found.candidates) - 1, found.left_out)
 
 
-def _why_none(row: Looked) -> str:
-    return "no_channel_left" if row.attempts else "no_usable_contact"
+def _why_none(row: Looked, *, provided: bool) -> str:
+    if row.attempts:
+        return "no_channel_left"
+    return "no_usable_contact" if provided else "no_provider"
