@@ -576,7 +576,8 @@ $$;
 
 -- A provider's later word: p_kinds 'delivered' | 'undelivered' | 'missed' (which is undelivered once it was missed p_missed_limit
 -- times at that address). Ranked, never backwards, doubled and unordered welcome.
--- `delivered` counts from any attempt; a failure moves the reminder only if its attempt is the current one. Answers as record().
+-- `delivered` counts from any attempt; a failure moves the reminder only if its attempt is the current one. A receipt that is faster
+-- than the record tells the timeline that the provider took it, too. Answers as record().
 CREATE OR REPLACE FUNCTION receive(
   p_now timestamptz, p_ids bigint[], p_fences integer[], p_kinds text[], p_details text[], p_suppress text[], p_retry interval,
   p_missed_limit integer)
@@ -627,9 +628,12 @@ BEGIN
                 ELSE r.fence = n.fence AND r.state IN ('sending', 'uncertain', 'accepted') END
   ), log AS (
     INSERT INTO event (at, invoice_id, reminder_id, kind, data)
-    SELECT v_now, n.invoice_id, n.id, 'attempt.' || n.kind,
-           jsonb_strip_nulls(jsonb_build_object('channel', n.channel, 'fence', n.fence, 'detail', n.detail, 'suppressed', n.suppress))
-      FROM news n
+    SELECT v_now, n.invoice_id, n.id, 'attempt.' || said.kind,
+           jsonb_strip_nulls(jsonb_build_object('channel', n.channel, 'fence', n.fence, 'detail', said.detail,
+                                                'suppressed', said.suppress))
+      FROM news n, LATERAL (VALUES (1, 'accepted', NULL, NULL), (2, n.kind, n.detail, n.suppress)) AS said (nth, kind, detail, suppress)
+     WHERE said.nth = 2 OR n.was = 'started'
+     ORDER BY n.id, n.fence, said.nth
   )
   SELECT array_agg(DISTINCT n.invoice_id) INTO v_late
     FROM news n JOIN reminder r ON r.id = n.id
