@@ -27,6 +27,7 @@ REASONS: Mapping[str, str] = {
     "before_issue": "its day lies before the issue date",
     "no_usable_contact": "there is no address that can be used",
     "no_provider": "no provider is configured for its channels",
+    "receipt": "the provider says so",
     "no_channel_left": "no channel is left to try",
     "cannot_be_made": "the message could not be made",
     "worker_lost": "the process that sent it was lost",
@@ -89,6 +90,11 @@ class Said:
     @property
     def barred(self) -> str:
         return f"; the address is no longer used: {self.data['suppressed']}" if self.data.get("suppressed") else ""
+
+    @property
+    def channels(self) -> str:
+        named = self.data.get("channels") or ["?"]
+        return ", ".join(CHANNELS.get(channel, channel) for channel in named)
 
     @property
     def detail(self) -> str:
@@ -154,10 +160,17 @@ SENTENCES: Mapping[str, Callable[[Said], str]] = {
     ),
     "attempt.unknown": lambda said: f"Nobody knows whether {said.name} went out by {said.way}{said.detail}",
     "attempt.expired": lambda said: f"No receipt came for {said.name} by {said.way}; the next channel is tried",
+    "mail.delayed": lambda said: f"The mail {said.name} is delayed{said.detail}",
+    "mail.out_of_office": lambda said: f"An automatic answer came to the mail {said.name}{said.detail}",
+    "mail.unknown": lambda said: f"A mail that nobody understands came back for {said.name}{said.detail}",
     "payment.confirmed": lambda said: f"A payment of {said.money} came in",
     "payment.pending": lambda said: f"A payment of {said.money} is on its way",
     "payment.reversed": lambda said: f"A payment was taken back: {said.money}",
     "payment.matched": lambda said: f"A payment of {said.money} that had come before was found",
+    "payment.allocated": lambda said: f"A payment was matched by hand, {said.money}",
+    "payment.unallocated": lambda _: "A match of a payment to the invoice was taken back by hand",
+    "contact.opted_out": lambda said: f"The customer opted out of {said.channels}",
+    "contact.restored": lambda said: f"An address of the customer may be used again for {said.channels}",
     "hold.placed": _placed,
     "hold.released": lambda said: f"{HOLDS.get(said.data.get('hold', ''), 'A hold')} ended; the reminders go on",
     "promise.broken": lambda _: "The promised day passed without payment; the promise is broken",
