@@ -6,7 +6,7 @@ from email_validator import EmailNotValidError, validate_email
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.contacts import Unusable, mask, normalise_email, normalise_phone
+from services.scheduler.domain.contacts import Unusable, mask, normalise_email, normalise_phone
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from schwifty.exceptions import SchwiftyException
 
 from services.scheduler.api.customer_body import Line, WebAddress
 from services.scheduler.api.parts import Parts
+from services.scheduler.domain.contacts import Unusable, normalise_email
 from services.scheduler.store import parties
-from shared.contacts import Unusable, normalise_email
 from shared.kernel.errors import FieldError, Invalid, NotFound
 from shared.kernel.ids import REF_PATTERN
 from shared.web.auth import require

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from services.scheduler.domain.contacts import Unusable, normalise_email, normalise_phone
 from services.scheduler.domain.new_invoice import NewContactPoint, NewCustomer
-from shared.contacts import Unusable, normalise_email, normalise_phone
 from shared.kernel.errors import FieldError
 from shared.routing.channels import REACHED_THROUGH, Channel, ContactKind
 from shared.web.fields import Country, Language, Ref, TimeZone

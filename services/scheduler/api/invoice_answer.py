@@ -5,8 +5,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from services.scheduler.domain.contacts import mask
 from services.scheduler.store.views import AttemptRow, HoldRow, InstallmentRow, InvoiceRow, InvoiceView, ReminderRow
-from shared.contacts import mask
 from shared.kernel.money import amount_text
 from shared.states import AttemptState, ReminderState
 from shared.web.fields import AmountText

@@ -8,10 +8,10 @@ from pydantic import Field
 
 from services.scheduler.api.invoice_answer import Answer, step_name
 from services.scheduler.api.parts import Parts
+from services.scheduler.domain.contacts import mask
 from services.scheduler.domain.sentences import Said, sentence
 from services.scheduler.store import timeline, views
 from services.scheduler.store.timeline import EventRow
-from shared.contacts import mask
 from shared.kernel.errors import NotFound
 from shared.web.auth import require
 from shared.web.paging import Page, Paged
