@@ -10,6 +10,6 @@ _DIES_AT = os.environ.get("DUNNOCK_CRASH_AT") if os.environ.get("DUNNOCK_TEST_FL
 
 
 def crash_point(name: str) -> None:
-    """Names are listed in tests/chaos."""
+    """Names are listed in tests/chaos/test_crash_points.py."""
     if name == _DIES_AT:
         os.kill(os.getpid(), signal.SIGKILL)

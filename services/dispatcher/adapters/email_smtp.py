@@ -26,6 +26,7 @@ from services.dispatcher.domain.outcomes import Accepted, Outcome, Rejected, Sup
 from services.dispatcher.domain.ports import Gate, GateClosed, Outgoing
 from shared.content import HeaderRefused, MailHeaders, build_mail
 from shared.content.facts import one_line
+from shared.crash import crash_point
 from shared.settings import Settings
 
 _SAFE_PATH = re.compile(r"[!#-;=?-Z^-~]{1,64}@[A-Za-z0-9.-]{1,253}", re.ASCII)
@@ -171,6 +172,7 @@ async def _body(client: SMTP, mail: bytes) -> SMTPResponse:
     if client.protocol is None:
         raise SMTPServerDisconnected("connection lost before the mail was written")
     client.protocol.write(mail + b".\r\n")
+    crash_point("after_handoff")
     return await client.protocol.read_response(timeout=None)
 
 

@@ -83,6 +83,7 @@ class ClaimAndSend:
             await delivery.reject()
             return
         await self.handle(message.ids)
+        crash_point("before_ack")
         await delivery.ack()
 
     async def handle(self, ids: Sequence[int]) -> None:

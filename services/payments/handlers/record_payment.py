@@ -38,6 +38,7 @@ class PaymentRecorder:
             recorded = replace(await self.db.retrying(store), fresh=recorded.fresh)
         within.reschedule(None)
         await asyncio.sleep(recorded.wait)
+        crash_point("before_payment_answer")
         return recorded
 
     async def look_again(self, said: PaymentSaid) -> bool:

@@ -101,4 +101,5 @@ async def _publish(bus: Bus, queue: str, ids: list[int]) -> int:
     except PublishFailed as error:
         log.warning("publish_failed", queue=queue, ids=len(ids), error=str(error))
         return 0
+    crash_point("amid_publish")
     return len(ids)
