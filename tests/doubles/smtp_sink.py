@@ -43,14 +43,14 @@ class SmtpSink:
             await self.release.wait()
         return answer
 
-    async def handle_MAIL(  # noqa: N802
+    async def handle_MAIL(
         self, server: "_Session", _session: Session, envelope: Envelope, address: str, options: list[str]
     ) -> str:
         envelope.mail_from = address
         self.mail_options.append(options)
         return await self.at("MAIL", server, "250 ok")
 
-    async def handle_RCPT(  # noqa: N802
+    async def handle_RCPT(
         self, server: "_Session", _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         answer = await self.at("RCPT", server, "250 ok")
@@ -58,7 +58,7 @@ class SmtpSink:
             envelope.rcpt_tos.append(address)
         return answer
 
-    async def handle_DATA(self, server: "_Session", _session: Session, envelope: Envelope) -> str:  # noqa: N802
+    async def handle_DATA(self, server: "_Session", _session: Session, envelope: Envelope) -> str:
         if self.script.get("DOT", "250").startswith(("250", DROP, HANG)):
             self.mails.append(envelope)
         return await self.at("DOT", server, "250 2.0.0 queued as 4711")

@@ -159,7 +159,8 @@ async def test_stop_is_posted_signed_and_bars_the_number_until_start(running: Ru
     await running.sandbox.reply("+4915112345678", "Stop")
     await until(lambda: running.sandbox.owes() == 0)
     (incoming,) = running.callbacks.got
-    assert genuine(incoming) and incoming.url == f"{PUBLIC_URL}/v1/receipts/twilio"
+    assert genuine(incoming)
+    assert incoming.url == f"{PUBLIC_URL}/v1/receipts/twilio"
     assert (incoming.params["From"], incoming.params["Body"]) == ("+4915112345678", "Stop")
     assert (await post(running, "+4915112345678")).json()["code"] == 21610
     await running.sandbox.reply("+4915112345678", "START")

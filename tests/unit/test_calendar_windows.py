@@ -88,11 +88,11 @@ def test_who_may_be_interrupted_now_and_else_when():
 
 def test_a_time_of_day_outside_the_window_is_moved_into_it():
     calendar = calendar_of(OFFICE, BERLIN, "DE")
-    opening = calendar.opening(day("2026-11-20"))
+    opening = calendar.next_open_day(day("2026-11-20"))
     assert calendar.slot_in(opening, 6 * 60).due_at == opening.opens
     assert calendar.slot_in(opening, 22 * 60).due_at == opening.closes - timedelta(minutes=30)
     brief = calendar_of(Window(600, 610), BERLIN, None)
-    assert brief.slot_in(brief.opening(day("2026-11-20")), 22 * 60).due_at == utc("2026-11-20T09:00")
+    assert brief.slot_in(brief.next_open_day(day("2026-11-20")), 22 * 60).due_at == utc("2026-11-20T09:00")
 
 
 def test_a_day_whose_window_the_clock_skips_has_no_opening():

@@ -117,11 +117,11 @@ def test_over_a_whole_life_with_outages_each_step_goes_once_and_no_outage_ends_i
     flow, facts, start = case
     rows = {(row.step, row.occurrence): row for row in plan(flow, facts, start).reminders if row.anchor == "due"}
     state = {key: row.state for key, row in rows.items()}
-    sent = []
+    sent: list[tuple[str, int]] = []
     now = start
     while (pending := [key for key, found in state.items() if found is ReminderState.PENDING]) and len(sent) < 40:
         outage = timedelta(hours=data.draw(st.sampled_from([0, 0, 0, 1, 9, 30, 24 * 8, 24 * 40])))
-        now = max(now, min(rows[key].due_at for key in pending)) + outage
+        now = max(now, min(rows[key].due_at or start for key in pending)) + outage
         for key in sorted(pending):
             row = rows[key]
             if row.due_at > now:
