@@ -117,7 +117,7 @@ def test_over_a_whole_life_with_outages_each_step_goes_once_and_no_outage_ends_i
     flow, facts, start = case
     rows = {(row.step, row.occurrence): row for row in plan(flow, facts, start).reminders if row.anchor == "due"}
     state = {key: row.state for key, row in rows.items()}
-    sent: list[tuple[str, int]] = []
+    sent: list[tuple[tuple[str, int], datetime]] = []
     now = start
     while (pending := [key for key, found in state.items() if found is ReminderState.PENDING]) and len(sent) < 40:
         outage = timedelta(hours=data.draw(st.sampled_from([0, 0, 0, 1, 9, 30, 24 * 8, 24 * 40])))
