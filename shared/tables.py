@@ -349,7 +349,8 @@ class Attempt(SQLModel, table=True):
     fence: int = Field(sa_column=Column(Integer, primary_key=True, autoincrement=False))
     invoice_id: int = Field(sa_column=Column(BigInteger, nullable=False, index=False))
     channel: str = Field(sa_column=string())
-    contact_point_id: int = Field(sa_column=link("contact_point.id"))
+    # No foreign key: contact points are never deleted, and its check would lock and write one for each mail.
+    contact_point_id: int = Field(sa_column=Column(BigInteger, nullable=False))
     provider: str = Field(sa_column=string())
     provider_ref: str | None = Field(default=None, sa_column=string(null=True))
     state: str = Field(sa_column=string())

@@ -16,6 +16,7 @@ from services.dispatcher.domain.outcomes import Deferred, NotSent, Outcome, Reje
 from services.dispatcher.domain.ports import GateClosed
 
 _GREYLISTED = timedelta(minutes=5)
+_NEXT_WINDOW = timedelta(seconds=2)  # nothing is wrong with the relay: this claim alone came too late
 _ENHANCED = re.compile(r"([245]\.\d{1,3}\.\d{1,3})(?:\s|$)")
 _INVALID = frozenset({"5.1.2", "5.1.3", "5.1.10", "5.4.4"})
 _RELAYING = re.compile(
@@ -46,7 +47,7 @@ def classify(error: Exception, stage: Stage) -> Outcome:
     text = f"{stage.name.lower()}: {str(error) or type(error).__name__}"[:300]
     match error:
         case GateClosed():
-            return NotSent(text)
+            return NotSent(text, _NEXT_WINDOW)
         case Refused():
             return refused(error.code, error.message, stage)
         case SMTPResponseException() if error.code >= 400 and stage < Stage.SENT_BODY:

@@ -5,6 +5,7 @@ inside the window: about two rounds of the provider's connections, more only whi
 """
 
 import asyncio
+from contextlib import suppress
 
 ROUNDS_LEAST, ROUNDS_MOST = 2, 10
 SMOOTHING = 0.05
@@ -19,6 +20,7 @@ class Lane:
         self._busy = 0
         self._seconds = window / 2 / ROUNDS_LEAST
         self._freed = asyncio.Event()
+        self._turn = asyncio.Lock()
 
     @property
     def capacity(self) -> int:
@@ -31,24 +33,22 @@ class Lane:
         return self._busy
 
     async def take(self, wanted: int, patience: float) -> int:
-        """Slots for up to `wanted` messages, 0 when none came free in `patience` seconds. Waits for a good handful
-        rather than taking them one by one: a claim costs nearly the same for one as for many."""
-        loop = asyncio.get_running_loop()
-        until = loop.time() + patience
-        while True:
-            free = self.capacity - self._busy
-            if free >= min(wanted, max(1, self.capacity // 2)):
-                break
-            self._freed.clear()
-            left = until - loop.time()
-            if left <= 0:
-                break
-            try:
-                async with asyncio.timeout(left):
+        """Slots for up to `wanted` messages, 0 when none came free in `patience` seconds. First come, first served: nobody
+        starves who waits. Waits for a good handful, because a claim costs nearly the same for one as for many."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience), self._turn:
+                while self._free < min(wanted, max(1, self.capacity // 2)):
+                    self._freed.clear()
                     await self._freed.wait()
-            except TimeoutError:
-                pass
-        taken = max(0, min(wanted, self.capacity - self._busy))
+                return self._grab(wanted)
+        return self._grab(wanted)
+
+    @property
+    def _free(self) -> int:
+        return max(0, self.capacity - self._busy)
+
+    def _grab(self, wanted: int) -> int:
+        taken = min(wanted, self._free)
         self._busy += taken
         return taken
 

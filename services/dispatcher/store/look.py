@@ -10,14 +10,13 @@ from shared.states import AttemptState
 
 LOOK = """
 SELECT r.id, r.flow_version_id, r.step, r.leg, r.send_until, i.document_key, u.preferred_channel,
-       coalesce(u.timezone, c.timezone) AS timezone, coalesce(u.country, c.country) AS country, business_now() AS now,
-       (SELECT json_agg(json_build_array(p.id, p.kind, p.address, p.channels, p.priority)) FROM contact_point p
-         WHERE p.customer_id = u.id AND p.retired_at IS NULL) AS points,
-       (SELECT json_agg(json_build_array(s.contact_point_id, s.channel, s.reason))
-          FROM contact_point p JOIN suppression s ON s.contact_point_id = p.id
-         WHERE p.customer_id = u.id) AS suppressed,
-       (SELECT json_agg(json_build_array(a.channel, a.contact_point_id, a.state)) FROM attempt a
-         WHERE r.fence > 0 AND a.reminder_id = r.id) AS attempts
+       coalesce(u.timezone, c.timezone) AS timezone, coalesce(u.country, c.country) AS country,
+       (SELECT business_now()) AS now,  -- a subquery is asked once, a function once a row
+       (SELECT json_agg(json_build_array(p.id, p.kind, p.address, p.channels, p.priority,
+               (SELECT json_agg(json_build_array(s.channel, s.reason)) FROM suppression s WHERE s.contact_point_id = p.id)))
+          FROM contact_point p WHERE p.customer_id = u.id AND p.retired_at IS NULL) AS points,
+       CASE WHEN r.fence > 0 THEN (SELECT json_agg(json_build_array(a.channel, a.contact_point_id, a.state)) FROM attempt a
+         WHERE a.reminder_id = r.id) END AS attempts
   FROM reminder r JOIN invoice i ON i.id = r.invoice_id
   JOIN customer u ON u.id = i.customer_id JOIN creditor c ON c.id = i.creditor_id
  WHERE r.id = ANY ($1::bigint[]) AND r.state = 'queued'
@@ -30,8 +29,8 @@ async def look(connection: asyncpg.Connection, ids: Sequence[int]) -> list[Looke
 
 
 def _looked(row: asyncpg.Record) -> Looked:
-    key, flow_version_id, step, leg, send_until, document_key, preferred, timezone, country, now, *lists = row
-    points, suppressed, attempts = lists
+    key, flow_version_id, step, leg, send_until, document_key, preferred, timezone, country, now, points, attempts = row
+    points = points or ()
     return Looked(
         id=key,
         flow_version_id=flow_version_id,
@@ -43,8 +42,10 @@ def _looked(row: asyncpg.Record) -> Looked:
         timezone=timezone,
         country=country,
         now=now,
-        points=[_point(*values) for values in points or ()],
-        suppressed={(point, Channel(channel)): reason for point, channel, reason in suppressed or ()},
+        points=[_point(*values) for *values, _ in points],
+        suppressed={
+            (values[0], Channel(channel)): reason for *values, bars in points for channel, reason in bars or ()
+        },
         attempts=[Attempted(Channel(channel), point, AttemptState(state)) for channel, point, state in attempts or ()],
     )
 

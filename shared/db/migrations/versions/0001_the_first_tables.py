@@ -483,7 +483,6 @@ def upgrade() -> None:
             "state IN ('started', 'accepted', 'delivered', 'undelivered', 'missed', 'expired', 'rejected', 'unknown', 'notsent', 'resent')",
             name=op.f("ck_attempt_state"),
         ),
-        sa.ForeignKeyConstraint(["contact_point_id"], ["contact_point.id"], name=op.f("fk_attempt_contact_point_id")),
         sa.ForeignKeyConstraint(["reminder_id"], ["reminder.id"], name=op.f("fk_attempt_reminder_id")),
         sa.PrimaryKeyConstraint("reminder_id", "fence", name=op.f("pk_attempt")),
     )
