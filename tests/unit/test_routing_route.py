@@ -1,11 +1,13 @@
 """The order of the ways to reach a customer, and the reasons for what is left out."""
 
 from decimal import Decimal
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.routing import Attempted, Channel, ContactKind, ContactPoint, Offer, mask_address, route
+from shared.states import AttemptState
 
 EMAIL, SMS, VOICE, RCS, WHATSAPP, PUSH = (
     Channel.EMAIL,
@@ -92,7 +94,7 @@ def test_a_suppression_on_one_channel_leaves_the_other_channels_of_the_phone():
 
 def test_a_way_that_may_have_reached_or_was_refused_does_not_come_again():
     for state in ("started", "accepted", "delivered", "undelivered", "rejected", "unknown"):
-        tried = [Attempted(EMAIL, 1, state)]
+        tried = [Attempted(EMAIL, 1, AttemptState(state))]
         found = route((EMAIL, SMS), [MAIL, PHONE], OFFERS, suppressed={}, attempted=tried)
         assert ways(found) == [(SMS, 2)]
         assert reasons(found) == [f"email a***@shop.example: {state}"]
@@ -100,20 +102,26 @@ def test_a_way_that_may_have_reached_or_was_refused_does_not_come_again():
 
 def test_a_way_goes_again_when_nothing_went_or_nobody_answered_or_it_is_resent():
     for state in ("notsent", "missed", "resent"):
-        tried = [Attempted(EMAIL, 1, state)]
+        tried = [Attempted(EMAIL, 1, AttemptState(state))]
         assert ways(route((EMAIL,), [MAIL], OFFERS, suppressed={}, attempted=tried)) == [(EMAIL, 1)]
 
 
 def test_after_no_receipt_the_next_try_is_on_another_channel():
     other = ContactPoint(7, ContactKind.PHONE, "+34600111777")
-    found = route((SMS, VOICE), [PHONE, other], OFFERS, suppressed={}, attempted=[Attempted(SMS, 2, "expired")])
+    found = route(
+        (SMS, VOICE), [PHONE, other], OFFERS, suppressed={}, attempted=[Attempted(SMS, 2, AttemptState.EXPIRED)]
+    )
     assert ways(found) == [(VOICE, 2), (VOICE, 7)]
 
 
 def test_after_a_refusal_the_next_try_may_be_the_next_address_of_the_same_channel():
     other = ContactPoint(7, ContactKind.EMAIL, "b@shop.example")
     found = route(
-        (EMAIL, SMS), [MAIL, other, PHONE], OFFERS, suppressed={}, attempted=[Attempted(EMAIL, 1, "rejected")]
+        (EMAIL, SMS),
+        [MAIL, other, PHONE],
+        OFFERS,
+        suppressed={},
+        attempted=[Attempted(EMAIL, 1, AttemptState.REJECTED)],
     )
     assert ways(found) == [(EMAIL, 7), (SMS, 2)]
 
@@ -125,10 +133,13 @@ def test_a_customer_nobody_can_reach_has_an_empty_route_with_reasons():
 
 
 def test_rows_of_the_database_with_plain_words_route_the_same():
-    plain = [MAIL._replace(kind="email"), PHONE._replace(kind="phone", channels=["sms"])]
-    found = route(
-        ("sms", "email"), plain, {"email": OFFERS[EMAIL], "sms": OFFERS[SMS]}, suppressed={}, preferred_channel="sms"
-    )
+    mail: Any = MAIL
+    phone: Any = PHONE
+    plain = [mail._replace(kind="email"), phone._replace(kind="phone", channels=["sms"])]
+    words: Any = ("sms", "email")
+    offers: Any = {"email": OFFERS[EMAIL], "sms": OFFERS[SMS]}
+    preferred: Any = "sms"
+    found = route(words, plain, offers, suppressed={}, preferred_channel=preferred)
     assert found == route((SMS, EMAIL), [MAIL, PHONE], OFFERS, suppressed={}, preferred_channel=SMS)
 
 
