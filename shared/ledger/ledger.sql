@@ -847,24 +847,28 @@ DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
   v_target bigint := invoice_of(p_invoice_ref, p_reference);
   v_locked bigint[];
-  v_payment payment;
+  v_known record;
+  v_payment record;
   v_fresh boolean;
 BEGIN
-  -- Two statements: an OR or a subquery beside the lock would read the whole table of invoices.
+  -- By key, one table at a time: an OR or a join here would read whole tables, and a plan once made stays.
+  SELECT y.id, y.invoice_id INTO v_known FROM payment y WHERE y.source_id = p_source AND y.payment_ref = p_payment_ref;
   v_locked := ARRAY(
     SELECT v_target WHERE v_target IS NOT NULL
-    UNION SELECT y.invoice_id FROM payment y
-           WHERE y.source_id = p_source AND y.payment_ref = p_payment_ref AND y.invoice_id IS NOT NULL
-    UNION SELECT n.invoice_id FROM payment y JOIN allocation a ON a.payment_id = y.id JOIN installment n ON n.id = a.installment_id
-           WHERE y.source_id = p_source AND y.payment_ref = p_payment_ref);
+    UNION SELECT v_known.invoice_id WHERE v_known.invoice_id IS NOT NULL
+    UNION SELECT n.invoice_id FROM allocation a JOIN installment n ON n.id = a.installment_id WHERE a.payment_id = v_known.id);
   PERFORM FROM invoice i WHERE i.id = ANY (v_locked) ORDER BY i.id FOR NO KEY UPDATE;
 
-  INSERT INTO payment (source_id, payment_ref, amount) VALUES (p_source, p_payment_ref, 0)
+  -- As the fold of this one event: for nearly every payment the only one.
+  INSERT INTO payment (source_id, payment_ref, amount, currency, invoice_ref, installment_no, reference, paid_at, payer, invoice_id)
+  VALUES (p_source, p_payment_ref, CASE p_kind WHEN 'confirmed' THEN p_amount ELSE 0 END,
+          CASE p_kind WHEN 'confirmed' THEN p_currency END, p_invoice_ref, p_installment_no, p_reference, p_paid_at, p_payer, v_target)
   ON CONFLICT (source_id, payment_ref) DO UPDATE SET payment_ref = excluded.payment_ref
-  RETURNING * INTO v_payment;
-  IF EXISTS (SELECT FROM allocation a JOIN installment n ON n.id = a.installment_id
-              WHERE a.payment_id = v_payment.id AND n.invoice_id <> ALL (v_locked))
-     OR (v_payment.invoice_id IS NOT NULL AND v_payment.invoice_id <> ALL (v_locked)) THEN  -- NULL <> ALL ('{}') is true
+  RETURNING *, xmax = 0 AS is_new INTO v_payment;
+  IF NOT v_payment.is_new AND (
+       (v_payment.invoice_id IS NOT NULL AND v_payment.invoice_id <> ALL (v_locked))  -- NULL <> ALL ('{}') is true
+    OR EXISTS (SELECT FROM allocation a JOIN installment n ON n.id = a.installment_id
+                WHERE a.payment_id = v_payment.id AND n.invoice_id <> ALL (v_locked))) THEN
     RAISE EXCEPTION 'payment % moved meanwhile', p_payment_ref USING ERRCODE = '40001';
   END IF;
 
@@ -876,21 +880,23 @@ BEGIN
   v_fresh := FOUND;
 
   IF v_fresh THEN
-    WITH fold AS (
-      SELECT coalesce(max(e.amount) FILTER (WHERE e.kind = 'confirmed'), 0) AS confirmed,
-             bool_or(e.kind = 'reversed' AND e.amount IS NULL) AS wholly,
-             coalesce(sum(e.amount) FILTER (WHERE e.kind = 'reversed'), 0) AS reversed,
-             max(e.currency) FILTER (WHERE e.kind = 'confirmed') AS currency, max(e.invoice_ref) AS invoice_ref,
-             max(e.installment_no) AS installment_no, max(e.reference) AS reference, max(e.paid_at) AS paid_at
-        FROM payment_event e WHERE e.source_id = p_source AND e.payment_ref = p_payment_ref
-    )
-    UPDATE payment y
-       SET amount = CASE WHEN f.wholly THEN 0 ELSE greatest(0, f.confirmed - f.reversed) END,
-           allocated = least(y.allocated, CASE WHEN f.wholly THEN 0 ELSE greatest(0, f.confirmed - f.reversed) END),
-           currency = f.currency, invoice_ref = f.invoice_ref, installment_no = f.installment_no, reference = f.reference,
-           paid_at = f.paid_at, payer = coalesce(p_payer, y.payer), invoice_id = coalesce(y.invoice_id, v_target)
-      FROM fold f WHERE y.id = v_payment.id
-    RETURNING y.* INTO v_payment;
+    IF NOT v_payment.is_new THEN
+      WITH fold AS (
+        SELECT coalesce(max(e.amount) FILTER (WHERE e.kind = 'confirmed'), 0) AS confirmed,
+               bool_or(e.kind = 'reversed' AND e.amount IS NULL) AS wholly,
+               coalesce(sum(e.amount) FILTER (WHERE e.kind = 'reversed'), 0) AS reversed,
+               max(e.currency) FILTER (WHERE e.kind = 'confirmed') AS currency, max(e.invoice_ref) AS invoice_ref,
+               max(e.installment_no) AS installment_no, max(e.reference) AS reference, max(e.paid_at) AS paid_at
+          FROM payment_event e WHERE e.source_id = p_source AND e.payment_ref = p_payment_ref
+      )
+      UPDATE payment y
+         SET amount = CASE WHEN f.wholly THEN 0 ELSE greatest(0, f.confirmed - f.reversed) END,
+             allocated = least(y.allocated, CASE WHEN f.wholly THEN 0 ELSE greatest(0, f.confirmed - f.reversed) END),
+             currency = f.currency, invoice_ref = f.invoice_ref, installment_no = f.installment_no, reference = f.reference,
+             paid_at = f.paid_at, payer = coalesce(p_payer, y.payer), invoice_id = coalesce(y.invoice_id, v_target)
+        FROM fold f WHERE y.id = v_payment.id
+      RETURNING y.* INTO v_payment;
+    END IF;
     PERFORM apply_payment(v_payment.id, v_now);
     IF p_kind = 'reversed' OR v_payment.installment_no IS NOT NULL THEN
       PERFORM refill(v_locked, v_now);
