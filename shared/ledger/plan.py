@@ -7,7 +7,6 @@ nothing.
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import date, datetime
-from typing import Any
 
 import asyncpg
 
@@ -49,13 +48,6 @@ async def insert_reminders(tx: asyncpg.Connection, rows: Sequence[NewReminder]) 
     """One statement however many rows; a row that is planned already stays as it is."""
     if rows:
         await tx.execute(INSERT, *([getattr(row, column) for row in rows] for column in COLUMNS))
-
-
-async def copy_reminders(tx: asyncpg.Connection, records: Sequence[tuple[Any, ...]]) -> None:
-    """The plan of invoices that this transaction has just inserted: nothing of it can be there yet, so it is copied, which costs
-    half of `insert_reminders`. `records` have the columns of `NewReminder` in their order."""
-    if records:
-        await tx.copy_records_to_table("reminder", records=records, columns=list(COLUMNS))
 
 
 async def lock_invoices(tx: asyncpg.Connection, ids: Sequence[int]) -> None:

@@ -4,7 +4,7 @@ What must stay true: a plan of new invoices depends on nothing but what is in it
 zero, which a new invoice's are).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -43,18 +43,19 @@ def row_tail(flow: Flow, row: PlannedReminder) -> tuple[Any, ...]:
 
 @dataclass(frozen=True, slots=True)
 class BatchPlan:
-    """`rows`: (installment number or None, the row's columns from `step` on). `event`: what the timeline says of it."""
+    """`rows`: (installment number or None, the row's columns from `step` on, written). `event`: what the timeline says."""
 
-    rows: tuple[tuple[int | None, tuple[Any, ...]], ...]
+    rows: tuple[tuple[int | None, bytes], ...]
     backlog: bool
     event: Mapping[str, Any]
 
 
 class BatchPlanner:
-    """For one moment."""
+    """For one moment. `write`: the form in which a row's columns are stored."""
 
-    def __init__(self, now: datetime) -> None:
+    def __init__(self, now: datetime, write: Callable[[tuple[Any, ...]], bytes]) -> None:
         self._now = now
+        self._write = write
         self._made: dict[PlanKey, BatchPlan] = {}
 
     def plan(
@@ -73,7 +74,7 @@ class BatchPlanner:
         parts = tuple(Installment(no, due, _SOME) for no, due in enumerate(due_dates, start=1))
         planned = plan(flow, InvoiceFacts(issue_date, ZoneInfo(zone), country, parts), self._now)
         return BatchPlan(
-            tuple((row.installment_no, row_tail(flow, row)) for row in planned.reminders),
+            tuple((row.installment_no, self._write(row_tail(flow, row))) for row in planned.reminders),
             planned.backlog,
             plan_summary(planned.reminders, planned.nothing),
         )

@@ -21,8 +21,8 @@ from services.scheduler.store.flows import FlowVersions, latest
 from shared.db.engine import RETRIED, Database
 from shared.flow import Flow, NeverOpens
 from shared.kernel.errors import Conflict, FieldError, Invalid, Problem
+from shared.ledger.copying import NewRow, copy_reminders, tail
 from shared.ledger.money import match_waiting
-from shared.ledger.plan import copy_reminders
 
 T = TypeVar("T")
 BACKLOG_HOLD = timedelta(days=30)
@@ -148,7 +148,7 @@ class _Intake:
         return not isinstance(self._found.get(place, self._found.get(first)), Problem)
 
     def plan(self, flows: dict[int, Flow], now: datetime) -> dict[int, BatchPlan]:
-        planner = BatchPlanner(now)
+        planner = BatchPlanner(now, tail)
         plans: dict[int, BatchPlan] = {}
         for place, new in list(self._open.items()):
             version = self._versions[new.flow]
@@ -184,13 +184,13 @@ class _Intake:
             ],
         )
         events: list[tuple[int, Any]] = []
-        reminders: list[tuple[Any, ...]] = []
+        reminders: list[NewRow] = []
         backlog: list[int] = []
         for place, new in self._open.items():
             made, invoice, version = plans[place], ids[new.ref], self._versions[new.flow]
             self._found[place] = Accepted(invoice, created=True)
             events.append((invoice, made.event))
-            reminders.extend((invoice, no and parts[invoice, no], version, 0, *tail) for no, tail in made.rows)
+            reminders.extend((invoice, no and parts[invoice, no], version, 0, tail) for no, tail in made.rows)
             if made.backlog:
                 backlog.append(invoice)
         await copy_reminders(tx, reminders)
