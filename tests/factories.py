@@ -4,6 +4,7 @@ Each function takes a raw connection that may write everything, and answers the 
 """
 
 import itertools
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -98,8 +99,8 @@ async def invoice(
     *,
     reminders: int = 0,
     thank_you: bool = False,
-    customer_columns: dict[str, object] | None = None,
-    creditor_columns: dict[str, object] | None = None,
+    customer_columns: Mapping[str, object] | None = None,
+    creditor_columns: Mapping[str, object] | None = None,
     due_dates: tuple[date, ...] | None = None,
     **columns: object,
 ) -> Made:
