@@ -3,9 +3,10 @@
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from shared.db.migrate import migrate
 from tests.servers.broker import Broker, PrivateBroker
 from tests.servers.postgres import database_address, made_database, postgres, run
 from tests.servers.rabbitmq import find_installation, rabbitmq
+
+RECOVERED = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +37,27 @@ class Ground:
 
     async def crash_database(self) -> None:
         """SIGKILL of one backend: PostgreSQL drops all connections and what they had not committed, and recovers."""
-        connection = await asyncpg.connect(self.database)
-        pid = await connection.fetchval("SELECT pg_backend_pid()")
-        os.kill(pid, signal.SIGKILL)
-        connection.terminate()
+        async with connected(self.database) as connection:
+            os.kill(await connection.fetchval("SELECT pg_backend_pid()"), signal.SIGKILL)
+            connection.terminate()
+
+
+@asynccontextmanager
+async def connected(database: str) -> AsyncIterator[asyncpg.Connection]:
+    """Waits for a database that is on its way back."""
+    deadline = time.monotonic() + RECOVERED
+    while True:
+        try:
+            connection = await asyncpg.connect(database)
+            break
+        except (OSError, asyncpg.CannotConnectNowError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.05)
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 @contextmanager

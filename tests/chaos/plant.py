@@ -123,5 +123,6 @@ async def _until_ready(process: Process, http: httpx.AsyncClient) -> None:
                 return
         except httpx.TransportError:
             pass
-        assert process.runs and time.monotonic() < deadline, f"not ready: {process.last_words()}"
+        assert process.runs, f"ended: {process.last_words()}"
+        assert time.monotonic() < deadline, f"not ready: {process.last_words()}"
         await asyncio.sleep(0.05)

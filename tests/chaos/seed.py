@@ -26,7 +26,7 @@ INSERT INTO installment (invoice_id, due_date, amount) SELECT id, current_date -
 DUE = """
 INSERT INTO reminder (invoice_id, installment_id, flow_version_id, generation, step, anchor, anchor_date, state, due_at, send_until)
 SELECT n.invoice_id, n.id, $2, 0, 'overdue', 'due', n.due_date, 'pending', business_now(), business_now() + interval '30 days'
-  FROM installment n WHERE n.invoice_id = ANY ($1)
+  FROM installment n WHERE n.invoice_id = ANY ($1) RETURNING id
 """
 THANK_YOUS = """
 INSERT INTO reminder (invoice_id, flow_version_id, generation, step, anchor, requires_open, urgent, state)
@@ -36,9 +36,10 @@ SELECT id, $2, 0, 'thank-you', 'payment', false, true, 'waiting' FROM unnest($1:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Invoices of 100.00 EUR, id -> ref; each has one reminder due now and a thank-you that waits."""
+    """Invoices of 100.00 EUR, id -> ref; each has one reminder due now, which is in `reminders`, and a thank-you that waits."""
 
     invoices: dict[int, str]
+    reminders: frozenset[int]
 
     def first(self, count: int) -> dict[int, str]:
         return dict(list(self.invoices.items())[:count])
@@ -78,5 +79,5 @@ async def _insert(tx: asyncpg.Connection, prefix: str, count: int) -> Batch:
     ids = [row["id"] for row in made]
     await tx.execute(INSTALLMENTS, ids)
     await tx.execute(THANK_YOUS, ids, flow)
-    await tx.execute(DUE, ids, flow)
-    return Batch({row["id"]: row["ref"] for row in made})
+    due = await tx.fetch(DUE, ids, flow)
+    return Batch({row["id"]: row["ref"] for row in made}, frozenset(row["id"] for row in due))
