@@ -45,19 +45,21 @@ class Ground:
 @asynccontextmanager
 async def connected(database: str) -> AsyncIterator[asyncpg.Connection]:
     """Waits for a database that is on its way back."""
-    deadline = time.monotonic() + RECOVERED
-    while True:
-        try:
-            connection = await asyncpg.connect(database)
-            break
-        except (OSError, asyncpg.CannotConnectNowError):
-            if time.monotonic() > deadline:
-                raise
-            await asyncio.sleep(0.05)
+    connection = await _connect(database, time.monotonic() + RECOVERED)
     try:
         yield connection
     finally:
         await connection.close()
+
+
+async def _connect(database: str, deadline: float) -> asyncpg.Connection:
+    while True:
+        try:
+            return await asyncpg.connect(database)
+        except (OSError, asyncpg.CannotConnectNowError):
+            if time.monotonic() > deadline:
+                raise
+            await asyncio.sleep(0.05)
 
 
 @contextmanager

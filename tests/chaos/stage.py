@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -78,14 +78,16 @@ class Stage:
 
 
 @contextmanager
-def stage(ground: Ground, amqp: str | None = None, *, answer_seconds: float = ANSWER_SECONDS) -> Iterator[Stage]:
-    """All of it started and ready; all of it gone afterwards."""
+def stage(
+    ground: Ground, *, services: Sequence[str] = SERVICES, answer_seconds: float = ANSWER_SECONDS
+) -> Iterator[Stage]:
+    """All of it started and ready, a process for each name; all of it gone afterwards."""
     folder = ground.folder / f"stage-{os.urandom(3).hex()}"
     (folder / "documents").mkdir(parents=True)
     port = free_port()
     own = {
         "DATABASE_URL": ground.database,
-        "AMQP_URL": amqp or ground.broker.url,
+        "AMQP_URL": ground.broker.url,
         "SMTP_URL": f"smtp://127.0.0.1:{port}?tls=none",
         "PUBLIC_URL": "https://pay.example.com",
         "SECRET_KEY": SECRET_KEY,
@@ -100,7 +102,7 @@ def stage(ground: Ground, amqp: str | None = None, *, answer_seconds: float = AN
     try:
         run(lay_ground(ground.database))
         plant.launch("provider", port, "tests.chaos.provider", str(folder / "ledger"), str(port), str(answer_seconds))
-        run(plant.ready(*[plant.start(service) for service in SERVICES]))
+        run(plant.ready(*(plant.start(service) for service in services)))
         yield Stage(ground, plant, ledger, bank, time.monotonic())
     finally:
         plant.end()

@@ -1,29 +1,32 @@
-"""Two schedulers and two dispatchers share the work."""
+"""Two schedulers and two dispatchers share the work, in peace and under kills."""
 
+import random
 from collections.abc import Iterator
 
 import pytest
 
+from tests.chaos.acts import Work, kill_at_random, share
 from tests.chaos.ground import Ground
 from tests.chaos.invariants import broken
+from tests.chaos.plant import SERVICES
 from tests.chaos.stage import Stage, stage
 
 pytestmark = pytest.mark.timeout(300)
-DUE = 2_000
+TWICE = (*SERVICES, "scheduler", "dispatcher")
 
 
-@pytest.fixture
-def fast_stage(chaos_ground: Ground) -> Iterator[Stage]:
-    with stage(chaos_ground, answer_seconds=0.01) as made:
+@pytest.fixture(scope="module")
+def wide_stage(chaos_ground: Ground) -> Iterator[Stage]:
+    with stage(chaos_ground, services=TWICE, answer_seconds=0.01) as made:
         yield made
 
 
-async def test_two_schedulers_and_two_dispatchers_send_each_reminder_once(fast_stage: Stage) -> None:
-    await fast_stage.plant.ready(fast_stage.plant.start("scheduler"), fast_stage.plant.start("dispatcher"))
+async def test_two_schedulers_and_two_dispatchers_send_each_reminder_once(wide_stage: Stage) -> None:
+    found = await share(wide_stage, Work(due=2_000, paid=50))
 
-    batch = await fast_stage.due(DUE)
-    await fast_stage.rest(batch)
-
-    found = await fast_stage.evidence(batch)
     assert broken(found) == {}
     assert len({row["worker"] for row in found.attempts}) == 2, "one dispatcher did all the work"
+
+
+async def test_processes_killed_at_random_lose_and_double_nothing(wide_stage: Stage) -> None:
+    assert broken(await kill_at_random(wide_stage, Work(due=400, paid=150), kills=5, chance=random.Random())) == {}
