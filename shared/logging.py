@@ -23,6 +23,7 @@ _SECRETS = re.compile(
     r"|(?P<scheme>\b(?:Bearer|Basic) )[A-Za-z0-9+/_.=-]{8,}"
     r"|(?P<page>/(?:pay|u|d|r)/)[A-Za-z0-9_-]{16,}"  # links that customers get
 )
+_TELLS_ADDRESSES = ("mail.log",)  # aiosmtpd repeats every command, with who writes to whom
 _MARKS = ("://", "dk_", "whsec_", "sk_", "Bearer ", "Basic ", "/pay/", "/u/", "/d/", "/r/")
 
 
@@ -48,6 +49,8 @@ def configure(level: str = "info", *, stream: TextIO | None = None) -> None:
         )
     )
     logging.basicConfig(handlers=[handler], level=threshold, force=True)
+    for name in _TELLS_ADDRESSES:
+        logging.getLogger(name).setLevel(max(threshold, logging.WARNING))
     structlog.configure(
         processors=[*shared, structlog.processors.format_exc_info, _render],
         wrapper_class=structlog.make_filtering_bound_logger(threshold),

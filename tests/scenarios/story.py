@@ -185,8 +185,9 @@ class Case:
 
     def opt_out_path(self) -> str:
         """Of the last mail: the link of its List-Unsubscribe, which its text ends with too."""
-        [link] = re.findall(r"http://\S+/u/\S+", self.messages()[-1]["text"])
-        return urlsplit(link).path
+        [link] = re.findall(r"http://\S+/u/\S+", str(self.messages()[-1]["text"]))
+        path: str = urlsplit(link).path
+        return path
 
     def forget(self) -> None:
         """What is still open must not disturb the cases after this one."""

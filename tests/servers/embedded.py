@@ -66,6 +66,10 @@ class Embedded:
         except httpx.TransportError:
             return None
 
+    @property
+    def has_ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
     def ended(self, seconds: float = SLOW) -> int:
         """The exit status, once it has ended by itself."""
         assert self.process is not None

@@ -74,3 +74,9 @@ def test_keys_and_tokens_are_hidden_wherever_they_stand(form: str) -> None:
 def test_ordinary_text_stays_as_it_is() -> None:
     text = "GET /v1/invoices/INV-2026-001 https://example.com/a@b 12:30 task dk_ /pay/{token}"
     assert redact(text) == text
+
+
+def test_a_mail_servers_talk_is_not_written_because_it_names_customers(lines: io.StringIO) -> None:
+    logging.getLogger("mail.log").info("%s >> %s", "127.0.0.1", "RCPT TO:<anna@example.com>")
+    logging.getLogger("mail.log").warning("something is wrong")
+    assert [orjson.loads(line)["event"] for line in lines.getvalue().splitlines()] == ["something is wrong"]
