@@ -367,7 +367,8 @@ async def test_a_faulty_flow_is_refused_whole_with_all_its_faults(app: Scheduler
         assert answer.status_code == 422
         assert [error["pointer"] for error in answer.json()["errors"]] == pointers
     yaml = {"content-type": "application/yaml"}
-    assert (await app.http.put("/v1/flows/mine", content=b"a: [", headers=yaml)).status_code == 400
+    for text in (b"a: [", b'steps: "\\0"', b"steps: 99999999999999999999999", b"\xff"):
+        assert (await app.http.put("/v1/flows/mine", content=text, headers=yaml)).status_code == 400, text
     assert (
         await app.http.put("/v1/flows/mine", content=b"x", headers={"content-type": "text/plain"})
     ).status_code == 415

@@ -232,15 +232,11 @@ async def test_an_uncertain_delivery_goes_again_after_a_day_and_an_uncertain_rem
     await set_clock(app, WEEKDAY)
     await app.accept(issue_date="2026-12-01", due_date="2026-12-22")
     await until(lambda: _published(app, 1))
-    await app.fetch("UPDATE reminder SET state = 'queued', queued_at = now() WHERE step = 'upcoming'")
-    await app.fetch(
+    await app.fetch(  # a dispatcher claimed both and died; one statement, because the sweeper runs meanwhile
+        "WITH claimed AS (UPDATE reminder SET state = 'sending', fence = 1, lease = now(), queued_at = NULL "
+        "WHERE step IN ('deliver-invoice', 'upcoming') RETURNING id, invoice_id) "
         "INSERT INTO attempt (reminder_id, fence, invoice_id, channel, contact_point_id, provider, state, lease) "
-        "SELECT r.id, 1, r.invoice_id, 'email', (SELECT min(id) FROM contact_point), 'smtp', 'started', now() "
-        "FROM reminder r WHERE r.step IN ('deliver-invoice', 'upcoming')"
-    )
-    await app.fetch(
-        "UPDATE reminder SET state = 'sending', fence = 1, lease = now(), queued_at = NULL "
-        "WHERE step IN ('deliver-invoice', 'upcoming')"
+        "SELECT id, 1, invoice_id, 'email', (SELECT min(id) FROM contact_point), 'smtp', 'started', now() FROM claimed"
     )
 
     await until(lambda: app.value("SELECT count(*) = 2 FROM reminder WHERE state = 'uncertain'"))

@@ -76,12 +76,21 @@ async def _body(request: Request) -> dict[str, Any]:
         return body
     if media_type in YAML:
         try:
-            return read_yaml((await request.body()).decode())
+            return _storable(read_yaml((await request.body()).decode()))
         except UnicodeDecodeError:
             raise BadRequest("the body is not UTF-8") from None
         except FlowTextError as error:
             raise BadRequest(f"the body is not the YAML of a flow: {error}") from None
     raise Unsupported(f"send the flow as application/json or {YAML[0]}, and say which in Content-Type")
+
+
+def _storable(body: dict[str, Any]) -> dict[str, Any]:
+    """YAML can say more than JSON: U+0000, numbers of any size."""
+    try:
+        json.loads(json.dumps(body))
+    except TypeError:
+        raise BadRequest("a value in the flow has no form in JSON; write it as text") from None
+    return body
 
 
 def _read(body: dict[str, Any], name: str) -> Flow:

@@ -4,7 +4,7 @@ from datetime import date
 from typing import Annotated, Literal
 
 import asyncpg
-from fastapi import Depends, Query, Request, Response
+from fastapi import Depends, Query, Response
 from fastapi.responses import JSONResponse
 
 from services.scheduler.api.documents_in import keep
@@ -41,9 +41,7 @@ LOCATION = {"Location": {"description": "Where the invoice is read", "schema": {
         **declared(400, 401, 403, 409, 413, 415),
     },
 )
-async def post_invoice(
-    request: Request, parts: Parts, once: IdempotencyKey, body: Annotated[InvoiceIn, INVOICES]
-) -> Response:
+async def post_invoice(parts: Parts, once: IdempotencyKey, body: Annotated[InvoiceIn, INVOICES]) -> Response:
     """Takes an invoice in, and plans its reminders. The same id and content again changes nothing but an inline
     customer."""
     new = read_invoice(body, await keep(parts.documents, body.document), sandbox=parts.sandbox)

@@ -16,6 +16,7 @@ import asyncpg
 
 from services.scheduler.domain.batch_planning import BatchPlan, BatchPlanner
 from services.scheduler.domain.new_invoice import NewCustomer, NewInvoice
+from services.scheduler.metrics import ACCEPTED
 from services.scheduler.store import accepting
 from services.scheduler.store.flows import FlowVersions, latest
 from shared.db.engine import RETRIED, Database
@@ -66,6 +67,7 @@ async def find_payments(db: Database, created: Sequence[int]) -> list[int]:
     """After the commit. Answers the invoices that got money."""
     if not created:
         return []
+    ACCEPTED.inc(len(created))
 
     async def match(connection: asyncpg.Connection) -> list[int]:
         return await match_waiting(connection, created)

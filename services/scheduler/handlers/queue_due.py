@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import asyncpg
 import structlog
 
+from services.scheduler.domain.planned import MAIN_LEG
 from services.scheduler.handlers.next_occurrences import insert_next
 from services.scheduler.store.flows import FlowVersions
 from services.scheduler.store.ledger_rows import DueRow, Named, due_rows, names
@@ -65,7 +66,8 @@ async def _decide(tx: asyncpg.Connection, moved: Sequence[Queued], flows: FlowVe
 
 
 def _condition(row: Named | DueRow, flows: dict[int, Flow]) -> str | None:
-    return flows[row.flow_version_id].step(row.step).only_if
+    """Of the step itself: what follows it goes because it went."""
+    return flows[row.flow_version_id].step(row.step).only_if if row.leg == MAIN_LEG else None
 
 
 def _inputs(row: DueRow) -> ConditionInputs:

@@ -16,10 +16,11 @@ class Named:
     id: int
     flow_version_id: int
     step: str
+    leg: str
 
 
 async def names(tx: asyncpg.Connection, ids: Sequence[int]) -> list[Named]:
-    rows = await tx.fetch("SELECT id, flow_version_id, step FROM reminder WHERE id = ANY($1::bigint[])", ids)
+    rows = await tx.fetch("SELECT id, flow_version_id, step, leg FROM reminder WHERE id = ANY($1::bigint[])", ids)
     return [Named(*row) for row in rows]
 
 

@@ -1,4 +1,4 @@
-"""All that happened to an invoice: its own events, and the holds of its customer and of everything."""
+"""All that happened to an invoice: its own events, and those of its customer since it came."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -31,7 +31,8 @@ SELECT e.id, e.at, e.kind, e.data, e.reminder_id, r.step, r.leg, r.occurrence, p
   LEFT JOIN contact_point p ON p.id = a.contact_point_id
  WHERE e.id > $3 AND e.id IN (
        SELECT id FROM event WHERE invoice_id = $1 AND id > $3
-       UNION ALL SELECT id FROM event WHERE customer_id = $2 AND invoice_id IS NULL AND id > $3)
+       UNION ALL SELECT id FROM event WHERE customer_id = $2 AND invoice_id IS NULL AND id > $3
+                    AND id > (SELECT min(id) FROM event WHERE invoice_id = $1))
  ORDER BY e.id LIMIT $4
 """
 
