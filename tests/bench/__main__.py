@@ -10,13 +10,18 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-from tests.bench import due, figures, queueing
+from tests.bench import due, figures, intake, queueing, webhook
 from tests.bench.figures import Figure
 from tests.bench.processes import ROOT
 from tests.bench.sizes import FULL, SMALL, Sizes
 from tests.bench.stage import Stage, stage
 
-ROWS: dict[str, Callable[[Stage, Sizes], list[Figure]]] = {"due": due.measure, "scheduler": queueing.measure}
+ROWS: dict[str, Callable[[Stage, Sizes], list[Figure]]] = {
+    "due": due.measure,
+    "scheduler": queueing.measure,
+    "webhook": webhook.measure,
+    "intake": intake.measure,
+}
 
 
 def main(arguments: list[str]) -> int:
