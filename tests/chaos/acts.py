@@ -29,7 +29,7 @@ POINTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """So many due invoices, of which the first ones are paid, one after the other, within so many seconds."""
+    """So many due invoices, of which some are paid, one after the other, within so many seconds."""
 
     due: int
     paid: int = 0
@@ -49,7 +49,7 @@ async def die_at(stage: Stage, service: str, point: str, work: Work) -> Evidence
         await plant.ready(victim)
         batch = await stage.due(work.due)
     async with asyncio.TaskGroup() as world:
-        world.create_task(stage.bank.pay(batch.first(work.paid), work.within))
+        world.create_task(stage.bank.pay(batch.some(work.paid), work.within))
         await plant.died(victim)
         await plant.ready(plant.start(service))
     await stage.rest(batch)
@@ -59,7 +59,7 @@ async def die_at(stage: Stage, service: str, point: str, work: Work) -> Evidence
 async def share(stage: Stage, work: Work) -> Evidence:
     """Nothing happens: all that run share the work."""
     batch = await stage.due(work.due)
-    await stage.bank.pay(batch.first(work.paid), work.within)
+    await stage.bank.pay(batch.some(work.paid), work.within)
     await stage.rest(batch)
     return await stage.evidence(batch)
 
@@ -69,7 +69,7 @@ async def kill_at_random(stage: Stage, work: Work, kills: int, chance: random.Ra
     batch = await stage.due(work.due)
     services = [one for one in stage.plant.processes if one.name != "provider"]
     async with asyncio.TaskGroup() as world:
-        world.create_task(stage.bank.pay(batch.first(work.paid), work.within))
+        world.create_task(stage.bank.pay(batch.some(work.paid), work.within))
         for _ in range(kills):
             await asyncio.sleep(chance.uniform(0, 2 * work.within / kills))  # when it strikes
             victim = chance.choice([one for one in services if one.runs])
@@ -87,7 +87,7 @@ async def kill_broker(stage: Stage, work: Work) -> list[Evidence]:
     await stage.queues_are_on_disk()
     batch = await stage.due(work.due)
     async with asyncio.TaskGroup() as world:
-        world.create_task(stage.bank.pay(batch.first(work.paid), work.within))
+        world.create_task(stage.bank.pay(batch.some(work.paid), work.within))
         await stage.handed_over(batch, work.due // 10)
         await stage.ground.beside(node.kill)
         late = await stage.due(work.due)
@@ -101,7 +101,7 @@ async def crash_database(stage: Stage, work: Work) -> Evidence:
     """Twice, under load."""
     batch = await stage.due(work.due)
     async with asyncio.TaskGroup() as world:
-        world.create_task(stage.bank.pay(batch.first(work.paid), work.within))
+        world.create_task(stage.bank.pay(batch.some(work.paid), work.within))
         for tenths in (1, 4):
             await stage.handed_over(batch, work.due * tenths // 10)
             await stage.ground.crash_database()

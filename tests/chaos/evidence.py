@@ -25,6 +25,7 @@ class Evidence:
     """`begun`, `accepted`: the provider's lines. `lost_workers`: pids of killed dispatchers; None: any may have been cut off
     from the database in the middle of a claim."""
 
+    batch: Batch
     reminders: list[asyncpg.Record]
     attempts: list[asyncpg.Record]
     invoices: list[asyncpg.Record]
@@ -56,6 +57,7 @@ async def gather(
     reminders = await connection.fetch(REMINDERS, ids)
     mine = {row["id"] for row in reminders}
     return Evidence(
+        batch,
         reminders,
         await connection.fetch(ATTEMPTS, ids),
         await connection.fetch(PAID, ids),

@@ -1,5 +1,6 @@
 """Invoices whose reminder is due: what the scheduler would have written, all of it visible at once."""
 
+import random
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -41,8 +42,9 @@ class Batch:
     invoices: dict[int, str]
     reminders: frozenset[int]
 
-    def first(self, count: int) -> dict[int, str]:
-        return dict(list(self.invoices.items())[:count])
+    def some(self, count: int) -> dict[int, str]:
+        """In any order, so that payments overtake reminders and reminders payments."""
+        return dict(random.sample(list(self.invoices.items()), count))
 
 
 async def lay_ground(database: str) -> None:

@@ -28,6 +28,7 @@ SELECT count(*) FILTER (WHERE r.state IN ('queued', 'sending') OR (r.state = 'pe
        (SELECT count(*) FROM attempt a WHERE a.invoice_id = ANY ($1) AND a.state = 'started') AS started
   FROM reminder r WHERE r.invoice_id = ANY ($1)
 """
+UNCERTAIN = "SELECT count(*) FROM reminder WHERE invoice_id = ANY ($1) AND state = 'uncertain'"
 WAIT_NO_LONGER = "UPDATE business_clock SET ahead = ahead + greatest($1 - business_now(), interval '0')"
 
 
@@ -55,6 +56,16 @@ class Stage:
                     await connection.execute(WAIT_NO_LONGER, seen["next"])
                 assert time.monotonic() < deadline, f"still on its way: {seen}\n{self._said()}"
                 await asyncio.sleep(0.05)
+
+    async def a_day_later(self, batch: Batch) -> None:
+        """Waits until nothing of the batch is uncertain any more."""
+        deadline = time.monotonic() + SLOW
+        async with connected(self.ground.database) as connection:
+            await connection.execute("UPDATE business_clock SET ahead = ahead + interval '25 hours'")
+            while await connection.fetchval(UNCERTAIN, list(batch.invoices)):
+                assert time.monotonic() < deadline, f"still uncertain after a day\n{self._said()}"
+                await asyncio.sleep(0.05)
+        await self.rest(batch)
 
     async def handed_over(self, batch: Batch, count: int) -> None:
         """Waits until the provider has begun to take so many of the batch."""

@@ -22,11 +22,11 @@ def wide_stage(chaos_ground: Ground) -> Iterator[Stage]:
 
 
 async def test_two_schedulers_and_two_dispatchers_send_each_reminder_once(wide_stage: Stage) -> None:
-    found = await share(wide_stage, Work(due=2_000, paid=50))
+    found = await share(wide_stage, Work(due=1_000, paid=50))
 
     assert broken(found) == {}
     assert len({row["worker"] for row in found.attempts}) == 2, "one dispatcher did all the work"
 
 
 async def test_processes_killed_at_random_lose_and_double_nothing(wide_stage: Stage) -> None:
-    assert broken(await kill_at_random(wide_stage, Work(due=400, paid=150), kills=5, chance=random.Random())) == {}
+    assert broken(await kill_at_random(wide_stage, Work(due=240, paid=90), kills=4, chance=random.Random())) == {}
