@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from services.scheduler.api import (
     creditors,
     customers,
+    holds,
     invoice_changes,
     invoice_import,
     invoices,
@@ -38,6 +39,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     customers.router,
     creditors.router,
     stops.router,
+    holds.router,
     flows_api.router,
     reminders.router,
     keys.router,

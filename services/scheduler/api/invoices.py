@@ -13,7 +13,8 @@ from services.scheduler.api.invoice_answer import InvoiceOut, InvoiceSummary, in
 from services.scheduler.api.invoice_body import InvoiceIn, read_invoice
 from services.scheduler.api.parts import Parts
 from services.scheduler.domain.new_invoice import NewInvoice
-from services.scheduler.handlers.accept_invoices import Accepted, accept_invoices, find_payments, in_transaction
+from services.scheduler.handlers.accept_invoices import accept_invoices, find_payments, in_transaction
+from services.scheduler.handlers.intake import Accepted
 from services.scheduler.store import invoice_lists, views
 from services.scheduler.store.flows import FlowVersions
 from shared.kernel.errors import NotFound, Problem

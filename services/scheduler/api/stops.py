@@ -1,15 +1,13 @@
-"""Hold and resume, promise, dispute, void, uncollectible: of an invoice, of a customer, of everything.
+"""Hold and resume, promise, dispute, void, uncollectible: of an invoice.
 
 What must stay true: an answer is given only once nothing that was stopped can go out any more.
 """
 
 from datetime import UTC, datetime, time, timedelta
-from typing import Any
 from zoneinfo import ZoneInfo
 
 import asyncpg
 from fastapi import Depends, Response
-from fastapi.responses import JSONResponse
 
 from services.scheduler.api.invoice_answer import InvoiceOut, invoice_out
 from services.scheduler.api.parts import Parts, SchedulerParts
@@ -21,11 +19,11 @@ from services.scheduler.api.stop_bodies import (
     StopOut,
     in_the_future,
     promised_day,
-    stop_out,
     wrong,
 )
-from services.scheduler.handlers.stop_invoice import close, place, release
-from services.scheduler.store import holds, parties, views
+from services.scheduler.api.stopping import FAULTS, business_now, placed, released
+from services.scheduler.handlers.stop_invoice import close
+from services.scheduler.store import holds, views
 from services.scheduler.store.views import InvoiceRow
 from shared.kernel.errors import Conflict, NotFound
 from shared.kernel.money import check_minor_units
@@ -33,14 +31,10 @@ from shared.ledger.money import Stop
 from shared.states import ClosedAs, HoldKind
 from shared.web.auth import require
 from shared.web.idempotency import IdempotencyKey, Once
-from shared.web.paging import Page, Paged
-from shared.web.problems import declared
 from shared.web.strict import strict_router
 
 router = strict_router("holds")
-may_write, may_read = Depends(require("invoices:write")), Depends(require("invoices:read"))
-may_operate = Depends(require("operate"))
-FAULTS = declared(400, 401, 403, 404, 409, 413, 415)
+may_write = Depends(require("invoices:write"))
 
 
 @router.post("/v1/invoices/{invoice_id}/void", response_model=InvoiceOut, dependencies=[may_write], responses=FAULTS)
@@ -81,59 +75,7 @@ async def post_resume(invoice_id: str, parts: Parts) -> Resumed:
     async with parts.db.connection() as connection:
         invoice = await _invoice(connection, invoice_id)
         found = await holds.of_invoice(connection, invoice.id)
-    return await _released(parts, found)
-
-
-@router.post("/v1/customers/{customer_id}/hold", response_model=StopOut, dependencies=[may_write], responses=FAULTS)
-async def post_customer_hold(customer_id: str, body: HoldIn, parts: Parts, once: IdempotencyKey) -> Response:
-    """Stops all reminders to a customer until a time."""
-    async with parts.db.connection() as connection:
-        customer = await parties.customer(connection, customer_id)
-        now = await _now(connection)
-    if customer is None:
-        raise NotFound(f"there is no customer {customer_id[:128]!r}")
-    until = in_the_future(body.until, now) if body.until else now + parts.hold_for
-    return await _placed(parts, Stop(HoldKind.HOLD, None, customer.id, body.reason, until), once)
-
-
-@router.post("/v1/customers/{customer_id}/resume", response_model=Resumed, dependencies=[may_write], responses=FAULTS)
-async def post_customer_resume(customer_id: str, parts: Parts) -> Resumed:
-    """Ends the customer's holds."""
-    async with parts.db.connection() as connection:
-        customer = await parties.customer(connection, customer_id)
-        if customer is None:
-            raise NotFound(f"there is no customer {customer_id[:128]!r}")
-        found = await holds.of_customer(connection, customer.id)
-    return await _released(parts, found)
-
-
-@router.post("/v1/holds", response_model=StopOut, dependencies=[may_operate], responses=FAULTS)
-async def post_global_hold(body: HoldIn, parts: Parts, once: IdempotencyKey) -> Response:
-    """Stops everything, for everybody, until a time."""
-    async with parts.db.connection() as connection:
-        now = await _now(connection)
-    until = in_the_future(body.until, now) if body.until else now + parts.hold_for
-    return await _placed(parts, Stop(HoldKind.HOLD, None, None, body.reason, until), once)
-
-
-@router.get("/v1/holds", response_model=Page[StopOut], dependencies=[may_read], responses=declared(400, 401, 403))
-async def list_holds(parts: Parts, paging: Paged) -> Page[StopOut]:
-    """All that stops something now: of invoices, of customers, of everything."""
-    after = paging.last(int)
-    async with parts.db.connection() as connection:
-        found = await holds.page(connection, after[0] if after else 0, paging.limit + 1)
-    rows, cursor = paging.cut(found, lambda row: (row.id,))
-    return Page(items=[stop_out(row) for row in rows], next_cursor=cursor)
-
-
-@router.delete("/v1/holds/{hold_id}", status_code=204, dependencies=[may_operate], responses=declared(401, 403, 404))
-async def delete_hold(hold_id: int, parts: Parts) -> Response:
-    """Ends a hold of any kind before its time; again is the same."""
-    async with parts.db.connection() as connection:
-        if not 0 < hold_id < 2**63 or await holds.hold(connection, hold_id) is None:
-            raise NotFound(f"there is no hold {hold_id}")
-    await _released(parts, [hold_id])
-    return Response(status_code=204)
+    return await released(parts, found)
 
 
 async def _closed(parts: SchedulerParts, ref: str, closed_as: ClosedAs) -> InvoiceOut:
@@ -147,7 +89,7 @@ async def _on_invoice(
 ) -> Response:
     async with parts.db.connection() as connection:
         invoice = await _invoice(connection, ref)
-        now = await _now(connection)
+        now = await business_now(connection)
         zone = ZoneInfo(await views.time_zone(connection, invoice.id))
     if invoice.closed_as or (kind is not HoldKind.HOLD and invoice.settled_at):
         raise Conflict(f"invoice {ref!r} is {invoice.status}; there is nothing to hold")
@@ -158,7 +100,7 @@ async def _on_invoice(
         except ValueError as error:
             raise wrong("/amount", str(error)) from None
     until = _until(parts, body, now, zone)
-    return await _placed(parts, Stop(kind, invoice.id, None, body.reason, until, amount), once)
+    return await placed(parts, Stop(kind, invoice.id, None, body.reason, until, amount), once)
 
 
 def _until(parts: SchedulerParts, body: HoldIn | PromiseIn | DisputeIn, now: datetime, zone: ZoneInfo) -> datetime:
@@ -169,29 +111,8 @@ def _until(parts: SchedulerParts, body: HoldIn | PromiseIn | DisputeIn, now: dat
     return in_the_future(until, now) if until else now + parts.hold_for
 
 
-async def _placed(parts: SchedulerParts, stop: Stop, once: Once | None) -> Response:
-    async def answering(tx: asyncpg.Connection, hold_id: int) -> dict[str, Any]:
-        row = await holds.hold(tx, hold_id)
-        assert row is not None
-        return stop_out(row).model_dump(mode="json")
-
-    answer = await place(parts.db, stop, parts.window, answering, once)
-    return JSONResponse(answer.response, answer.status)
-
-
-async def _released(parts: SchedulerParts, found: list[int]) -> Resumed:
-    count = await release(parts.db, found)
-    parts.wake()
-    return Resumed(released=count)
-
-
 async def _invoice(connection: asyncpg.Connection, ref: str) -> InvoiceRow:
     row = await views.invoice_by_ref(connection, ref)
     if row is None:
         raise NotFound(f"there is no invoice {ref[:128]!r}")
     return row
-
-
-async def _now(connection: asyncpg.Connection) -> datetime:
-    now: datetime = await connection.fetchval("SELECT business_now()")
-    return now

@@ -16,7 +16,7 @@ import asyncpg
 from services.scheduler.domain.new_invoice import NewContactPoint
 from services.scheduler.handlers.plan_anew import plan_anew
 from services.scheduler.handlers.stop_invoice import locked
-from services.scheduler.store import accepting, changing, replanning
+from services.scheduler.store import accepting, accepting_customers, changing, replanning
 from services.scheduler.store.flows import FlowVersions, latest
 from services.scheduler.store.replanning import Part
 from services.scheduler.store.views import InvoiceRow
@@ -82,7 +82,7 @@ async def _apply(tx: asyncpg.Connection, invoice: InvoiceRow, change: Change) ->
         await changing.payment_url(tx, invoice.id, change.payment_url)
         said["payment_url"] = True
     if change.contact_points is not None:
-        await accepting.replace_points(tx, [(invoice.customer_id, change.contact_points)], now)
+        await accepting_customers.replace_points(tx, [(invoice.customer_id, change.contact_points)], now)
         said["contact"] = True
     if said:
         await accepting.log_events(tx, now, "invoice.changed", [(invoice.id, said)])

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import structlog
 
 from services.scheduler.domain.new_invoice import NewInvoice
-from services.scheduler.handlers.accept_invoices import Accepted, Outcome, accept_batch
+from services.scheduler.handlers.accept_invoices import accept_batch
+from services.scheduler.handlers.intake import Accepted, Outcome
 from services.scheduler.store.flows import FlowVersions
 from shared.db.engine import Database
 from shared.kernel.errors import Problem, Unavailable

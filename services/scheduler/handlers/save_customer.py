@@ -3,13 +3,13 @@
 import asyncpg
 
 from services.scheduler.domain.new_invoice import NewCustomer
-from services.scheduler.store import accepting
+from services.scheduler.store import accepting_customers
 
 
 async def save_customer(tx: asyncpg.Connection, given: NewCustomer) -> bool:
     """Whether the customer is new."""
-    known = await accepting.customers(tx, [given.ref])
-    await accepting.upsert_customers(tx, [given])
-    ids = await accepting.customers(tx, [given.ref])
-    await accepting.replace_contact_points(tx, [given], ids, await tx.fetchval("SELECT business_now()"))
+    known = await accepting_customers.customers(tx, [given.ref])
+    await accepting_customers.upsert_customers(tx, [given])
+    ids = await accepting_customers.customers(tx, [given.ref])
+    await accepting_customers.replace_contact_points(tx, [given], ids, await tx.fetchval("SELECT business_now()"))
     return given.ref not in known

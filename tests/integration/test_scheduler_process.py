@@ -1,0 +1,93 @@
+"""The scheduler as a process: what stops it at start, and what it prepares."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from services.scheduler.handlers.prepare import prepare
+from services.scheduler.settings import SchedulerSettings
+from shared.db.engine import Database
+
+GOOD = {
+    "DUNNOCK_DATABASE_URL": "postgresql://u:hunter2@127.0.0.1:1/x",
+    "DUNNOCK_AMQP_URL": "amqp://u:hunter2@127.0.0.1:1/",
+    "DUNNOCK_PUBLIC_URL": "http://127.0.0.1:1",
+    "DUNNOCK_SECRET_KEY": "0123456789abcdef",
+    "DUNNOCK_DOCUMENTS_URL": "file:///nowhere",
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"DUNNOCK_DATABASE_URL": ""}, "DUNNOCK_DATABASE_URL"),
+        ({"DUNNOCK_AMQP_URL": "http://u:hunter2@x/"}, "DUNNOCK_AMQP_URL"),
+        ({"DUNNOCK_CREDITOR_TIMEZONE": "Mars/Base"}, "DUNNOCK_CREDITOR_TIMEZONE"),
+        ({"DUNNOCK_CREDITOR_COUNTRY": "Germany"}, "DUNNOCK_CREDITOR_COUNTRY"),
+        ({"DUNNOCK_DUE_BATCH": "many"}, "DUNNOCK_DUE_BATCH"),
+        ({"DUNNOCK_LEASE": "0.5"}, "DUNNOCK_LEASE"),
+    ],
+)
+def test_a_wrong_setting_stops_it_by_name_and_without_a_secret(changes: dict[str, str], named: str):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DUNNOCK_")}
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "services.scheduler"],
+        env={**kept, **GOOD, **changes},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert ended.returncode == 2, ended.stderr
+    assert named in ended.stderr
+    assert "hunter2" not in ended.stderr + ended.stdout
+
+
+async def test_many_processes_may_start_at_once(database_dsn: str):
+    databases = [Database(database_dsn, role="dunnock_scheduler", pool_size=1) for _ in range(6)]
+    settings = SchedulerSettings(creditor_name="Acme", creditor_timezone="Europe/Berlin")
+
+    await asyncio.gather(*(prepare(db, settings) for db in databases))
+    await prepare(databases[0], SchedulerSettings(creditor_name="Other"))
+
+    async with databases[0].connection() as connection:
+        assert [tuple(row) for row in await connection.fetch("SELECT ref, name, timezone FROM creditor")] == [
+            ("default", "Acme", "Europe/Berlin")
+        ]
+        assert await connection.fetchval("SELECT array_agg(name || version) FROM flow_version") == ["standard1"]
+    for db in databases:
+        await db.close()
+
+
+async def test_it_serves_while_the_broker_is_away_and_ends_on_sigterm(database_dsn: str, tmp_path: Path):
+    environment = {
+        **os.environ,
+        **GOOD,
+        "DUNNOCK_DATABASE_URL": database_dsn,
+        "DUNNOCK_DOCUMENTS_URL": tmp_path.as_uri(),
+        "PORT": "0",
+    }
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "services.scheduler", env=environment, stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )  # fmt: skip
+    db = Database(database_dsn, pool_size=1)
+    try:
+        async with asyncio.timeout(60), db.connection() as connection:
+            while not await connection.fetchval("SELECT EXISTS (SELECT FROM flow_version)"):
+                await asyncio.sleep(0.05)
+            assert process.returncode is None
+            await asyncio.sleep(0.5)  # past the start: a signal before it would only end the interpreter
+        process.terminate()
+        assert await asyncio.wait_for(process.wait(), 30) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        await db.close()
