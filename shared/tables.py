@@ -236,6 +236,7 @@ class Hold(SQLModel, table=True):
         one_of("kind", HoldKind),
         CheckConstraint("invoice_id IS NULL OR customer_id IS NULL", name="one_scope"),
         CheckConstraint("until > starts_at", name="dated"),
+        CheckConstraint("amount IS NULL OR (amount > 0 AND amount <> 'NaN')", name="amount"),
         Index("ix_hold_invoice", "invoice_id", postgresql_where=text("released_at IS NULL")),
         Index("ix_hold_customer", "customer_id", postgresql_where=text("released_at IS NULL")),
         Index(
@@ -489,7 +490,7 @@ class Allocation(SQLModel, table=True):
 
     __tablename__ = "allocation"
     __table_args__ = (
-        CheckConstraint("amount > 0", name="amount"),
+        CheckConstraint("amount > 0 AND amount <> 'NaN'", name="amount"),
         Index("ix_allocation_installment", "installment_id"),
     )
     payment_id: int = Field(sa_column=Column(BigInteger, ForeignKey("payment.id"), primary_key=True))

@@ -42,6 +42,13 @@ def database_dsn(postgres_dsn: str, template_database: str) -> Iterator[str]:
         yield database_address(postgres_dsn, name)
 
 
+@pytest.fixture(scope="module")
+def shared_database_dsn(postgres_dsn: str, template_database: str) -> Iterator[str]:
+    """A migrated database for the tests of one file, which leave nothing behind that disturbs the next one."""
+    with made_database(postgres_dsn, template_database) as name:
+        yield database_address(postgres_dsn, name)
+
+
 @pytest.fixture
 def empty_database_dsn(postgres_dsn: str) -> Iterator[str]:
     """A database without any table, for one test."""

@@ -35,7 +35,8 @@ GRANT INSERT ON event TO dunnock_scheduler, dunnock_dispatcher, dunnock_payments
 GRANT INSERT, UPDATE, DELETE ON idempotency TO dunnock_scheduler, dunnock_dispatcher, dunnock_payments;
 
 -- scheduler: who and what, and the plan. It inserts reminders; payments and dispatcher only move them.
-GRANT INSERT, UPDATE ON creditor, customer, contact_point, flow_version, hold, api_key TO dunnock_scheduler;
+GRANT INSERT, UPDATE ON creditor, customer, contact_point, hold, api_key TO dunnock_scheduler;
+GRANT INSERT ON flow_version TO dunnock_scheduler;
 GRANT INSERT, UPDATE ON invoice TO dunnock_scheduler;
 GRANT INSERT (invoice_id, no, due_date, amount, credited), UPDATE (due_date, amount, credited), DELETE ON installment TO dunnock_scheduler;
 GRANT INSERT ON reminder TO dunnock_scheduler;
@@ -59,7 +60,7 @@ GRANT INSERT, UPDATE, DELETE ON allocation TO dunnock_payments;
 GRANT UPDATE (allocated, checked_at) ON installment TO dunnock_payments;
 GRANT UPDATE (row_lock, settled_n, settled_at, replan_at) ON invoice TO dunnock_payments;
 GRANT UPDATE (state, reason, due_at, queued_at) ON reminder TO dunnock_payments;
-GRANT INSERT, UPDATE (released_at) ON hold TO dunnock_payments;
+GRANT INSERT, UPDATE (reason, until, amount, released_at) ON hold TO dunnock_payments;
 
 -- sandbox: moves the clock, and looks.
 GRANT UPDATE ON business_clock TO dunnock_sandbox;

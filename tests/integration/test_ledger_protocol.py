@@ -16,8 +16,8 @@ from tests.integration.ledger_world import DAY, World
 
 
 @pytest.fixture
-async def world(database_dsn: str) -> AsyncIterator[World]:
-    db = await connect(database_dsn)
+async def world(shared_database_dsn: str) -> AsyncIterator[World]:
+    db = await connect(shared_database_dsn)
     made = World(db)
     await made.begin()
     yield made
