@@ -44,7 +44,7 @@ def acts(there: Stage, chance: random.Random) -> Iterator[Act]:
 
 
 def main(seed: int) -> int:
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # asyncio ends its tasks then
     began, counts = time.monotonic(), Counter[str]()
     print(f"starting PostgreSQL, RabbitMQ and {len(TWICE)} services; seed {seed}", flush=True)
     with (
@@ -106,4 +106,7 @@ def write(rows: list[dict[str, Any]]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else random.randrange(10**6)))
+    try:
+        sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else random.randrange(10**6)))
+    except KeyboardInterrupt:
+        sys.exit("ended from outside")
