@@ -70,7 +70,9 @@ async def queue_due(
     return [Queued(*row) for row in rows]
 
 
-async def skip_queued(tx: asyncpg.Connection, rows: Mapping[int, str], reason: str, now: datetime | None = None) -> None:
+async def skip_queued(
+    tx: asyncpg.Connection, rows: Mapping[int, str], reason: str, now: datetime | None = None
+) -> None:
     """In the transaction of `queue_due`, of rows that it has just queued: id -> why a rule that SQL cannot judge says no."""
     await tx.execute("SELECT skip_queued($1, $2, $3, $4)", list(rows), list(rows.values()), reason, now)
 
