@@ -41,7 +41,9 @@ async def take_due(db: Database, flows: FlowVersions, *, limit: int, max_queued:
     """One batch, committed. Publish `to_publish` next."""
     async with db.transaction() as tx:
         moved = await queue_due(tx, limit=limit, max_queued=max_queued)
-        skipped = await _decide(tx, moved, flows) if moved else set()
+        if not moved:
+            return Taken(0, [])
+        skipped = await _decide(tx, moved, flows)
         crash_point("before_queue_commit")
     crash_point("after_queue_commit")
     return Taken(len(moved), [(row.id, row.urgent) for row in moved if row.state == "queued" and row.id not in skipped])
@@ -88,6 +90,8 @@ def _inputs(row: DueRow) -> ConditionInputs:
 async def publish(bus: Bus, rows: Sequence[tuple[int, bool]]) -> int:
     """Ids of queued reminders, in messages of 50; answers how many were taken by the bus. Never raises
     `PublishFailed`."""
+    if not rows:
+        return 0
     urgent = [row for row, is_urgent in rows if is_urgent]
     bulk = [row for row, is_urgent in rows if not is_urgent]
     messages = [(queue, ids[at : at + IDS_A_MESSAGE]) for queue, ids in ((URGENT, urgent), (BULK, bulk))
