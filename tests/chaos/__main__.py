@@ -44,6 +44,7 @@ def acts(there: Stage, chance: random.Random) -> Iterator[Act]:
 
 
 def main(seed: int) -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is born ignoring it
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # asyncio ends its tasks then
     began, counts = time.monotonic(), Counter[str]()
     print(f"starting PostgreSQL, RabbitMQ and {len(TWICE)} services; seed {seed}", flush=True)

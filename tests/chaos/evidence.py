@@ -13,11 +13,13 @@ REMINDERS = """
 SELECT r.id, r.invoice_id, r.step, r.state, i.settled_at IS NOT NULL AS paid FROM reminder r JOIN invoice i ON i.id = r.invoice_id
  WHERE r.invoice_id = ANY ($1) ORDER BY r.id
 """
-ATTEMPTS = "SELECT reminder_id, fence, state, worker FROM attempt WHERE invoice_id = ANY ($1) ORDER BY 1, 2"
+ATTEMPTS = "SELECT reminder_id, fence, state, worker, detail FROM attempt WHERE invoice_id = ANY ($1) ORDER BY 1, 2"
 PAID = """
 SELECT i.id, i.settled_n, n.allocated, (SELECT count(*) FROM payment y WHERE y.invoice_id = i.id) AS payments
   FROM invoice i JOIN installment n ON n.invoice_id = i.id WHERE i.id = ANY ($1)
 """
+
+NO_ANSWER = "sent_body: TimeoutError"  # as the email channel says it
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,16 @@ class Evidence:
         return Counter(line.reminder_id for line in self.accepted)
 
     def uncertain(self, reminder_id: int) -> bool:
-        """Its last worker was killed, or cut off, with the attempt in its hands."""
-        last = max((row for row in self.attempts if row["reminder_id"] == reminder_id), key=lambda row: row["fence"])
+        """Its last worker was killed, or cut off, with the attempt in its hands; or the provider was too slow to say."""
+        last = self.last_attempt(reminder_id)
+        if last is None or last["state"] != "unknown":
+            return False
         pid = int(last["worker"].split("-")[-2])
-        return last["state"] == "unknown" and (self.lost_workers is None or pid in self.lost_workers)
+        return self.lost_workers is None or pid in self.lost_workers or last["detail"] == NO_ANSWER
+
+    def last_attempt(self, reminder_id: int) -> asyncpg.Record | None:
+        mine = [row for row in self.attempts if row["reminder_id"] == reminder_id]
+        return max(mine, key=lambda row: row["fence"], default=None)
 
 
 async def gather(

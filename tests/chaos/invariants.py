@@ -63,7 +63,9 @@ def lost(found: Evidence) -> list[str]:
             and not (went == 1 and state in HAPPENED)
             and not (state == "uncertain" and found.uncertain(row["id"]))
         ):
-            wrong.append(f"{row['step']} {row['id']} (paid: {row['paid']}) is {state} and was accepted {went} times")
+            wrong.append(
+                f"{row['step']} {row['id']} (paid: {row['paid']}) is {state} and was accepted {went} times: {found.last_attempt(row['id'])}"
+            )
     return wrong
 
 
