@@ -94,6 +94,30 @@ class LedgerMachine(RuleBasedStateMachine):
     def a_worker_takes_what_is_due(self, who: int) -> None:
         self.run(self.world.take_due(self.world.workers[who]))
 
+    @rule(who=WORKERS, what=st.sampled_from(["hold", "payment", "opt-out", "change"]), claimed=st.booleans())
+    def something_comes_between_look_and_claim_or_claim_and_hand_off(self, who: int, what: str, claimed: bool) -> None:
+        self.run(self._come_between(who, what, claimed))
+
+    async def _come_between(self, who: int, what: str, claimed: bool) -> None:
+        world, worker = self.world, self.world.workers[who]
+        await world.due()
+        await world.look(worker, world.messages)
+        if claimed:
+            await world.claim(worker)
+        if what == "hold":
+            await world.hold()
+        elif what == "payment":
+            await world.pay()
+        elif what == "opt-out":
+            await world.bar("email")
+        else:
+            await world.change(other_date=True)
+            await world.replan()
+        if claimed:
+            await world.hand_over(worker)
+        else:
+            await world.claim(worker)
+
     @precondition(looked)
     @rule(who=WORKERS)
     def a_worker_gives_back(self, who: int) -> None:

@@ -301,7 +301,7 @@ class World:
         await release_holds(self.db, holds, self.now)
 
     async def bar(self, channel: str) -> None:
-        """An opt-out, which waits for a whole window."""
+        """An opt-out, which waits for a whole window whatever is in flight."""
         await self.db.execute(BAR, self.invoice.customer_id, channel)
         self.acknowledge(1, lambda: self.barred.add(channel))
 

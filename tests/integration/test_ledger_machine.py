@@ -11,9 +11,16 @@ from hypothesis.stateful import run_state_machine_as_test
 
 from tests.integration.ledger_database import connect
 from tests.integration.ledger_machine import LedgerMachine
+from tests.integration.ledger_mutants import MUTANTS, break_ledger
 
 EXAMPLES = int(os.environ.get("DUNNOCK_MACHINE_EXAMPLES", "70"))
 STEPS = int(os.environ.get("DUNNOCK_MACHINE_STEPS", "40"))
+NOTICED_SOON = (
+    "the barrier never waits",
+    "a claim does not look at holds",
+    "a claim does not look at suppressions",
+    "a re-plan keeps nothing",
+)
 SEARCHES = "DUNNOCK_MACHINE_EXAMPLES" in os.environ
 
 
@@ -43,3 +50,11 @@ def machine(database_dsn: str) -> Iterator[type[LedgerMachine]]:
 @pytest.mark.timeout(0 if SEARCHES else 300)
 def test_the_ledger_keeps_its_promises_whatever_happens(machine: type[LedgerMachine]) -> None:
     run_state_machine_as_test(machine, settings=effort(EXAMPLES, STEPS))
+
+
+@pytest.mark.parametrize("mistake", NOTICED_SOON)
+def test_the_machine_has_teeth(machine: type[LedgerMachine], mistake: str) -> None:
+    (mutant,) = [mutant for mutant in MUTANTS if mutant.what == mistake]
+    machine.loop.run_until_complete(break_ledger(machine.db, mutant))
+    with pytest.raises(AssertionError):
+        run_state_machine_as_test(machine, settings=settings(effort(EXAMPLES, STEPS), phases=[Phase.generate]))
