@@ -16,7 +16,7 @@ class DispatcherSettings(Settings):
         "billing@localhost.localdomain", description="sender of mails of creditors without their own"
     )
     mail_domain: str = Field("dunnock.invalid", description="domain of Message-IDs and of return paths for bounces")
-    prefetch: int = Field(8, ge=1, le=100, description="messages (of up to 50 reminders) a dispatcher works on at once")
+    prefetch: int = Field(4, ge=1, le=100, description="messages (of up to 50 reminders) a dispatcher works on at once")
     cap_per_day: int | None = Field(None, ge=1, description="reminders a customer gets a day at most; empty: no limit")
     cap_per_week: int | None = Field(
         None, ge=1, description="reminders a customer gets a week at most; empty: no limit"

@@ -52,7 +52,7 @@ def _product(field: Field, amqp: str) -> tuple[Sent, Sent, dict[str, float]]:
     """One dispatcher, then two; and what a scheduler and a dispatcher have in memory."""
     stage, database, mails = field.stage, field.database, field.sizes.mails
     with ExitStack() as stack:
-        scheduler, _ = stack.enter_context(stage.service("scheduler", database, amqp, DUNNOCK_DUE_POLL="0.05"))
+        scheduler, _ = stack.enter_context(stage.service("scheduler", database, amqp, DUNNOCK_DUE_POLL="0.1"))
         dispatcher, _ = stack.enter_context(stage.service("dispatcher", database, amqp))
         memory = {
             f"{name} at rest": resident(child.pid)
@@ -96,7 +96,10 @@ def _workers(field: Field, amqp: str, processes: int) -> Iterator[Child]:
     where = {"BENCH_DATABASE": field.database, "BENCH_AMQP": amqp, "BENCH_SMTP_PORT": str(field.stage.sink.port)}
     quiet = ("--loglevel=warning", "--without-gossip", "--without-mingle", "--without-heartbeat")
     worker = ("-m", "celery", "-A", "tests.bench.celery_app", "worker", "-P", "prefork", "-c", str(processes), *quiet)
-    with started(*worker, environment=where), started("-m", "tests.bench.celery_app", environment=where) as feeder:
+    with (
+        started(*worker, environment=where, log=field.stage.folder / "celery.log"),
+        started("-m", "tests.bench.celery_app", environment=where) as feeder,
+    ):
         yield feeder
 
 

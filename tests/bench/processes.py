@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,17 +66,19 @@ class Child:
 
 
 @contextmanager
-def started(*command: str, environment: Mapping[str, str] | None = None, end: int = signal.SIGTERM) -> Iterator[Child]:
-    """`command`: arguments for this Python. Ended with SIGTERM, and by `end` when the benchmark is killed."""
-    tie = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), str(int(end)), "same", str(ROOT)]
-    process = subprocess.Popen(
-        [*tie, sys.executable, *command],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
-        start_new_session=True,  # Ctrl-C is for us alone
-    )
+def started(*command: str, environment: Mapping[str, str] | None = None, log: Path | None = None) -> Iterator[Child]:
+    """`command`: arguments for this Python. Its output goes into `log`; without one it speaks with us, and has to be listened to."""
+    tie = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), str(int(signal.SIGTERM)), "same", str(ROOT)]
+    with log.open("ab") if log else nullcontext() as file:
+        process = subprocess.Popen(
+            [*tie, sys.executable, *command],
+            stdin=subprocess.PIPE,
+            stdout=file or subprocess.PIPE,
+            stderr=file,
+            text=True,
+            env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
+            start_new_session=True,  # Ctrl-C is for us alone
+        )
     try:
         yield Child(process)
     finally:
@@ -96,7 +98,7 @@ def _end(process: subprocess.Popen[str]) -> None:
 
 
 def wait_ready(child: Child, port: int) -> None:
-    """Until the service's /readyz says so."""
+    """Until its /readyz says so."""
     deadline = time.monotonic() + READY_SECONDS
     while True:
         try:

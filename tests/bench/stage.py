@@ -61,8 +61,12 @@ class Stage:
             "PORT": str(port),
             **settings,
         }
-        with started("-m", f"services.{name}", environment=environment) as child:
-            wait_ready(child, port)
+        log = self.folder / f"{name}.log"
+        with started("-m", f"services.{name}", environment=environment, log=log) as child:
+            try:
+                wait_ready(child, port)
+            except RuntimeError as error:
+                raise RuntimeError(f"{error}: {log.read_text()[-1000:]}") from error
             yield child, port
 
 

@@ -63,7 +63,9 @@ def measure(stage: Stage, sizes: Sizes) -> list[Figure]:
         payments, port = stack.enter_context(stage.service("payments", database, NO_BUS))
         rest = resident(payments.pid)
         bare_port = free_port()
-        bare = stack.enter_context(started("-m", "tests.bench.bare_webhook", database, str(bare_port)))
+        bare = stack.enter_context(
+            started("-m", "tests.bench.bare_webhook", database, str(bare_port), log=stage.folder / "bare_webhook.log")
+        )
         wait_ready(bare, bare_port)
         load = stack.enter_context(started("-m", "tests.bench.load"))
         warm = _taken(unpaid, WARM_UP)

@@ -14,7 +14,7 @@ from shared.crash import crash_point
 from shared.db.engine import Database
 from shared.ledger.send import Recorded, record, request_replan
 
-BATCH, LINGER, BACKOFF_MOST = 200, 0.02, 5.0
+BATCH, LINGER, BACKOFF_MOST = 200, 0.05, 5.0
 MISSED_LIMIT, DEFERRED_LIMIT, BROKEN_LIMIT = 3, 6, 3
 
 log = structlog.get_logger("dispatcher")
