@@ -57,6 +57,14 @@ async def until(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.02)
 
 
+async def published(bus: RabbitBus, body: bytes) -> bool:
+    try:
+        await bus.publish(URGENT, body)
+    except PublishFailed:
+        return False
+    return True
+
+
 NURSE = ThreadPoolExecutor(1)
 """The broker dies with the thread that started it, so that thread has to outlive the event loop of a test."""
 
@@ -184,7 +192,7 @@ async def test_a_frozen_broker_fails_a_publish_in_time(broker: PrivateBroker, bu
         began = time.monotonic()
         with pytest.raises(PublishFailed, match=r"within 0\.5 s"):
             await bus.publish(URGENT, b"x", timeout=0.5)
-        assert time.monotonic() - began < 2.0
+        assert time.monotonic() - began < 5.0
         publishing = asyncio.create_task(bus.publish(URGENT, b"y", timeout=30.0))
         await asyncio.sleep(0.1)
         publishing.cancel()
@@ -192,7 +200,9 @@ async def test_a_frozen_broker_fails_a_publish_in_time(broker: PrivateBroker, bu
             await publishing
     finally:
         os.kill(broker.pid, signal.SIGCONT)
-    await bus.publish(URGENT, b"z", timeout=30.0)
+    async with asyncio.timeout(DEADLINE):  # either side may have given the other up meanwhile
+        while not await published(bus, b"z"):
+            await asyncio.sleep(0.1)
 
 
 @pytest.fixture
