@@ -135,6 +135,12 @@ async def _transaction(
     connection: Connection, sender: str, recipient: str, mail: bytes, gate: Gate, progress: _Progress
 ) -> Outcome:
     client = connection.client
+    # Here too: whoever waited long for this connection may be past its time, and connecting can swallow the cancellation
+    # of the send's own timeout (asyncio.wait_for before Python 3.12), after which nothing would end it.
+    try:
+        gate.check()
+    except GateClosed as error:
+        return classify(error, progress.stage)
     progress.stage = Stage.MAIL
     await _mail_from(connection, sender, len(mail))
     try:
