@@ -1,15 +1,14 @@
 """Return paths that name their attempt and cannot be guessed: `b+<reminder>.<fence>.<mac>@<bounce domain>`.
 
-The mac is 80 bits of HMAC-SHA256 in base32: short enough for the 64 characters of a local part, and the same
+The mac is 80 bits of HMAC-SHA256 in hexadecimal: short enough for the 64 characters of a local part, and the same
 in upper and lower case, which some mail servers do not keep.
 """
 
-import base64
 import hmac
 import re
 from hashlib import sha256
 
-_LOCAL_PART = re.compile(r"b\+([1-9]\d{0,18})\.(\d{1,9})\.([a-z2-7]{16})", re.ASCII)
+_LOCAL_PART = re.compile(r"b\+([1-9]\d{0,18})\.(\d{1,9})\.([0-9a-f]{20})", re.ASCII)
 _PURPOSE = b"dunnock return path v1"
 
 
@@ -36,4 +35,4 @@ class ReturnPaths:
         return int(reminder), int(fence)
 
     def _mac(self, named: str) -> str:
-        return base64.b32encode(hmac.digest(self._key, named.encode(), sha256)[:10]).decode().lower()
+        return hmac.digest(self._key, named.encode(), sha256)[:10].hex()
