@@ -33,6 +33,8 @@ def main(arguments: list[str]) -> int:
     measured: list[Figure] = []
     try:
         _measure(rows, sizes, measured)
+    except KeyboardInterrupt:
+        return 130
     finally:
         figures.write(measured, ROOT / "build" / "bench.json")
         print(f"\n{figures.table(measured)}\n", flush=True)
