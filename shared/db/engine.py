@@ -42,6 +42,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=0,
             pool_timeout=5,
+            pool_use_lifo=True,  # the last used connection has its plans made: few warm ones, not all of them in turn
             pool_recycle=1800,
             connect_args={"server_settings": settings, "timeout": 5, "command_timeout": 90},
         )
