@@ -26,9 +26,7 @@ CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH = 1, 2
 
 def main(arguments: list[str]) -> None:
     parent, signal_number, identity, folder, *command = arguments
-    {"same": stay, "nobody": become_nobody, "nobody-searching": become_searching_nobody, "namespace": enter_namespace}[
-        identity
-    ]()
+    IDENTITIES[identity]()
     if sys.platform == "linux":
         call("prctl", PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0)
     if os.getppid() != int(parent):
