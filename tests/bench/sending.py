@@ -14,6 +14,8 @@ from tests.bench.stage import Stage
 LONGEST = 120.0
 TICK = 0.01
 MAKE_DUE = "UPDATE business_clock SET ahead = ahead + interval '2 hours'"
+REST = """SELECT r.state, r.reason, a.state, a.detail, count(*) FROM reminder r
+ LEFT JOIN attempt a ON a.reminder_id = r.id AND a.fence = r.fence GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC LIMIT 8"""
 DONE = "SELECT count(*) FROM reminder WHERE state = 'accepted'"
 
 
@@ -62,8 +64,13 @@ async def send(stage: Stage, database: str, mails: int, go: Callable[[], None]) 
 
 async def _until(stage: Stage, connection: asyncpg.Connection, taken: int, mails: int) -> None:
     """The database is asked only when the sink has everything, so that asking costs nothing."""
-    async with asyncio.timeout(LONGEST):
-        while await stage.sink.taken() < taken:
-            await asyncio.sleep(TICK)
-        while await connection.fetchval(DONE) < mails:
-            await asyncio.sleep(TICK)
+    try:
+        async with asyncio.timeout(LONGEST):
+            while await stage.sink.taken() < taken:
+                await asyncio.sleep(TICK)
+            while await connection.fetchval(DONE) < mails:
+                await asyncio.sleep(TICK)
+    except TimeoutError:
+        rest = [tuple(row) for row in await connection.fetch(REST)]
+        missing = taken - await stage.sink.taken()
+        raise RuntimeError(f"not all of {mails} arrived in {LONGEST} s: {missing} missing, the ledger says {rest}") from None
