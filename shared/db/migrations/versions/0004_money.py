@@ -1,0 +1,10 @@
+"""What payment sources, statements, matching and polling need."""
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass
