@@ -37,7 +37,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlmodel import Field, SQLModel
 
-from shared.states import AttemptState, ClosedAs, HoldKind, ReminderState, SuppressionReason
+from shared.states import AttemptState, ClosedAs, HoldKind, PromiseState, ReminderState, SaidBy, SuppressionReason
 
 NAMING = {
     "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -94,6 +94,11 @@ def document(*, null: bool = False) -> Column[Any]:
     return Column(JSONB, nullable=null, server_default=None if null else text("'{}'::jsonb"))
 
 
+def plain(column: str) -> Any:
+    """A text as payment matching compares it: letters and digits only, in capitals (see domain/matching.py)."""
+    return text(f"upper(regexp_replace({column}, '[^A-Za-z0-9]', '', 'g'))")
+
+
 def row_lock() -> Column[int]:
     """Nobody writes it. UPDATE on it is what lets a role lock rows that it may not change."""
     return Column(SmallInteger, nullable=False, server_default="0")
@@ -123,6 +128,7 @@ class Creditor(SQLModel, table=True):
 
 class Customer(SQLModel, table=True):
     __tablename__ = "customer"
+    __table_args__ = (Index("ix_customer_plain_name", plain("name")),)
     id: int | None = Field(default=None, sa_column=key())
     ref: str = Field(sa_column=string(unique=True))
     name: str = Field(sa_column=string())
@@ -142,6 +148,7 @@ class ContactPoint(SQLModel, table=True):
     __table_args__ = (
         UniqueConstraint("customer_id", "kind", "address"),
         CheckConstraint("kind IN ('email', 'phone', 'push', 'url')", name="kind"),
+        Index("ix_contact_point_phone", "address", postgresql_where=text("kind = 'phone'")),
     )
     id: int | None = Field(default=None, sa_column=key())
     customer_id: int = Field(sa_column=link("customer.id"))
@@ -167,7 +174,7 @@ class FlowVersion(SQLModel, table=True):
 
 class Invoice(SQLModel, table=True):
     """`settled_at` is set while nothing is owed; `settled_n` counts how often that came true. `token` is the pay
-    page's link."""
+    page's link, to `token_until` if that is set."""
 
     __tablename__ = "invoice"
     __table_args__ = (
@@ -175,6 +182,8 @@ class Invoice(SQLModel, table=True):
         CheckConstraint("(closed_as IS NULL) = (closed_at IS NULL)", name="closed"),
         Index("ix_invoice_replan", "replan_at", postgresql_where=text("replan_at IS NOT NULL")),
         Index("ix_invoice_reference", "payment_reference"),
+        Index("ix_invoice_plain_reference", plain("payment_reference")),
+        Index("ix_invoice_plain_number", plain("number")),
     )
     id: int | None = Field(default=None, sa_column=key())
     ref: str = Field(sa_column=string(unique=True))
@@ -193,6 +202,7 @@ class Invoice(SQLModel, table=True):
     attributes: dict[str, Any] = Field(default_factory=dict, sa_column=document())
     content_hash: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     token: str | None = Field(default=None, sa_column=Column(Text, nullable=False, unique=True, server_default=TOKEN))
+    token_until: datetime | None = Field(default=None, sa_column=moment(null=True))
     accepted_at: datetime | None = Field(default=None, sa_column=moment(default=BUSINESS_NOW))
     generation: int = Field(default=0, sa_column=whole())
     settled_n: int = Field(default=0, sa_column=whole())
@@ -214,6 +224,7 @@ class Installment(SQLModel, table=True):
         CheckConstraint("credited >= 0 AND credited <> 'NaN'", name="credited"),
         CheckConstraint("allocated >= 0 AND allocated <> 'NaN'", name="allocated"),
         CheckConstraint("credited + allocated <= amount", name="not_over"),
+        Index("ix_installment_open", "open_amount", postgresql_where=text("open_amount > 0")),
     )
     id: int | None = Field(default=None, sa_column=key())
     invoice_id: int = Field(sa_column=link("invoice.id"))
@@ -229,11 +240,13 @@ class Installment(SQLModel, table=True):
 
 
 class Hold(SQLModel, table=True):
-    """A dated stop with a reason, on an invoice, a customer or (both NULL) everything. Ends by itself at `until`."""
+    """A dated stop with a reason, on an invoice, a customer or (both NULL) everything. Ends by itself at `until`.
+    `note`: the customer's own words, which stand nowhere else."""
 
     __tablename__ = "hold"
     __table_args__ = (
         one_of("kind", HoldKind),
+        one_of("said_by", SaidBy),
         CheckConstraint("invoice_id IS NULL OR customer_id IS NULL", name="one_scope"),
         CheckConstraint("until > starts_at", name="dated"),
         CheckConstraint("amount IS NULL OR (amount > 0 AND amount <> 'NaN')", name="amount"),
@@ -254,6 +267,31 @@ class Hold(SQLModel, table=True):
     starts_at: datetime | None = Field(default=None, sa_column=moment(default=BUSINESS_NOW))
     until: datetime = Field(sa_column=moment())
     released_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+    note: str | None = Field(default=None, sa_column=string(null=True))
+    said_by: str = Field(default=SaidBy.CLERK, sa_column=string(default=SaidBy.CLERK))
+
+
+class Promise(SQLModel, table=True):
+    """One date of a promise to pay. It is kept if no more than `leaves` is open when `until`, the end of its day,
+    has come."""
+
+    __tablename__ = "promise"
+    __table_args__ = (
+        one_of("state", PromiseState),
+        one_of("said_by", SaidBy),
+        CheckConstraint("amount IS NULL OR (amount > 0 AND amount <> 'NaN')", name="amount"),
+        CheckConstraint("leaves >= 0 AND leaves <> 'NaN'", name="leaves"),
+        Index("ix_promise_open", "until", postgresql_where=text("state = 'open'")),
+        Index("ix_promise_invoice", "invoice_id"),
+    )
+    id: int | None = Field(default=None, sa_column=key())
+    invoice_id: int = Field(sa_column=link("invoice.id"))
+    until: datetime = Field(sa_column=moment())
+    amount: Decimal | None = Field(default=None, sa_column=money(null=True))
+    leaves: Decimal = Field(sa_column=money())
+    state: str = Field(default=PromiseState.OPEN, sa_column=string(default=PromiseState.OPEN))
+    said_by: str = Field(default=SaidBy.CLERK, sa_column=string(default=SaidBy.CLERK))
+    made_at: datetime | None = Field(default=None, sa_column=moment(default=BUSINESS_NOW))
 
 
 # --- the ledger
@@ -405,6 +443,21 @@ class CustomerContact(SQLModel, table=True):
     week_n: int = Field(sa_column=whole())
 
 
+class Reply(SQLModel, table=True):
+    """What a customer answered. Its words are kept here and not on the timeline, so that a person can be erased."""
+
+    __tablename__ = "reply"
+    __table_args__ = (UniqueConstraint("provider", "provider_ref", "contact_point_id"),)
+    id: int | None = Field(default=None, sa_column=key())
+    customer_id: int = Field(sa_column=link("customer.id", index=True))
+    contact_point_id: int = Field(sa_column=link("contact_point.id"))
+    channel: str = Field(sa_column=string())
+    provider: str = Field(sa_column=string())
+    provider_ref: str = Field(sa_column=string())
+    body: str = Field(sa_column=string())
+    received_at: datetime | None = Field(default=None, sa_column=moment(default=BUSINESS_NOW))
+
+
 class BounceMail(SQLModel, table=True):
     """A mail to the bounce address that belongs to no attempt: kept and shown, never lost, never answered."""
 
@@ -414,6 +467,24 @@ class BounceMail(SQLModel, table=True):
     detail: str = Field(sa_column=string())
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     received_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+
+
+class TemplateVersion(SQLModel, table=True):
+    """An immutable version of an operator's text for a message on a channel in a language. `html` is ready to be
+    filled, `source` what was written where that differs (MJML, a style sheet)."""
+
+    __tablename__ = "template_version"
+    __table_args__ = (UniqueConstraint("name", "channel", "locale", "version"),)
+    id: int | None = Field(default=None, sa_column=key())
+    name: str = Field(sa_column=string())
+    channel: str = Field(sa_column=string())
+    locale: str = Field(sa_column=string())
+    version: int = Field(sa_column=whole(default=None))
+    subject: str = Field(sa_column=string())
+    body: str = Field(sa_column=string())
+    html: str | None = Field(default=None, sa_column=string(null=True))
+    source: dict[str, Any] = Field(default_factory=dict, sa_column=document())
+    created_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
 
 
 # --- money (written by payments)
@@ -437,8 +508,9 @@ class PaymentEvent(SQLModel, table=True):
     __tablename__ = "payment_event"
     __table_args__ = (
         UniqueConstraint("source_id", "payment_ref", "kind", "event_ref"),
-        CheckConstraint("kind IN ('confirmed', 'pending', 'reversed')", name="kind"),
+        CheckConstraint("kind IN ('confirmed', 'pending', 'failed', 'reversed')", name="kind"),
         CheckConstraint("amount IS NULL OR (amount > 0 AND amount <> 'NaN')", name="amount"),
+        Index("ix_payment_event_evidence", "received_at", postgresql_where=text("body IS NOT NULL")),
     )
     id: int | None = Field(default=None, sa_column=key())
     source_id: int = Field(sa_column=link("source.id"))
@@ -457,7 +529,8 @@ class PaymentEvent(SQLModel, table=True):
 
 
 class Payment(SQLModel, table=True):
-    """Money that came. `amount` is what counts of it now: confirmed less reversed, never below 0."""
+    """Money that came. `amount` is what counts of it now: confirmed less reversed, never below 0. `in_flight_until`:
+    announced only, and until when reminders wait for it. `remittance`: what the payer wrote."""
 
     __tablename__ = "payment"
     __table_args__ = (
@@ -468,6 +541,11 @@ class Payment(SQLModel, table=True):
         Index("ix_payment_reference", "reference", postgresql_where=text("invoice_id IS NULL")),
         Index("ix_payment_unmatched", "id", postgresql_where=text("allocated < amount")),
         Index("ix_payment_invoice", "invoice_id"),
+        Index(
+            "ix_payment_payer_iban",
+            text("(payer ->> 'iban')"),
+            postgresql_where=text("invoice_id IS NOT NULL AND payer ? 'iban'"),
+        ),
     )
     id: int | None = Field(default=None, sa_column=key())
     source_id: int = Field(sa_column=link("source.id"))
@@ -483,6 +561,8 @@ class Payment(SQLModel, table=True):
     paid_at: datetime | None = Field(default=None, sa_column=moment(null=True))
     payer: dict[str, Any] | None = Field(default=None, sa_column=document(null=True))
     created_at: datetime | None = Field(default=None, sa_column=moment(default=BUSINESS_NOW))
+    remittance: str | None = Field(default=None, sa_column=string(null=True))
+    in_flight_until: datetime | None = Field(default=None, sa_column=moment(null=True))
 
 
 class Allocation(SQLModel, table=True):

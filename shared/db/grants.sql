@@ -26,7 +26,7 @@ REVOKE EXECUTE ON FUNCTION match_waiting(bigint[], timestamptz) FROM dunnock_dis
 
 -- Everybody reads, except what holds secrets.
 GRANT SELECT ON creditor, customer, contact_point, flow_version, invoice, installment, hold, reminder, attempt, receipt, suppression,
-                customer_contact, bounce_mail, payment_event, payment, allocation, event, api_key, idempotency, business_clock
+                customer_contact, bounce_mail, reply, payment_event, payment, allocation, event, api_key, idempotency, business_clock
    TO dunnock_scheduler, dunnock_dispatcher, dunnock_payments;
 GRANT SELECT ON business_clock, reminder, attempt, invoice, hold TO dunnock_sandbox;
 
@@ -47,7 +47,7 @@ GRANT UPDATE (state, detail, receipt_due) ON attempt TO dunnock_scheduler;
 -- dispatcher: moves a reminder from queued on, and owns what became of it.
 GRANT UPDATE (state, reason, due_at, send_until, queued_at, fence, lease, tries) ON reminder TO dunnock_dispatcher;
 GRANT INSERT, UPDATE ON attempt TO dunnock_dispatcher;
-GRANT INSERT ON receipt, bounce_mail TO dunnock_dispatcher;
+GRANT INSERT ON receipt, bounce_mail, reply TO dunnock_dispatcher;
 GRANT INSERT, DELETE ON suppression TO dunnock_dispatcher;
 GRANT INSERT, UPDATE ON customer_contact TO dunnock_dispatcher;
 GRANT UPDATE (row_lock, replan_at) ON invoice TO dunnock_dispatcher;
@@ -57,10 +57,14 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON source TO dunnock_payments;
 GRANT INSERT ON payment_event TO dunnock_payments;
 GRANT INSERT, UPDATE ON payment TO dunnock_payments;
 GRANT INSERT, UPDATE, DELETE ON allocation TO dunnock_payments;
-GRANT UPDATE (allocated, checked_at) ON installment TO dunnock_payments;
+GRANT UPDATE (allocated, checked_at, waived_at) ON installment TO dunnock_payments;
+GRANT UPDATE ON payment_check TO dunnock_payments;
 GRANT UPDATE (row_lock, settled_n, settled_at, replan_at) ON invoice TO dunnock_payments;
 GRANT UPDATE (state, reason, due_at, queued_at) ON reminder TO dunnock_payments;
 GRANT INSERT, UPDATE (reason, until, amount, released_at) ON hold TO dunnock_payments;
+-- what it announces to the ERP; endpoints hold secrets
+GRANT SELECT, INSERT, UPDATE, DELETE ON webhook_endpoint, outbound_event, outbound_delivery TO dunnock_payments;
+GRANT SELECT, UPDATE ON outbound_cursor TO dunnock_payments;
 
 -- sandbox: moves the clock, and looks.
 GRANT UPDATE ON business_clock TO dunnock_sandbox;

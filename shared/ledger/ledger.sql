@@ -201,7 +201,8 @@ BEGIN
 END
 $$;
 
--- A `then` goes when its parent went, and is cancelled when its parent rests without having gone.
+-- A `then` goes when its parent went, and is cancelled when its parent rests without having gone. A call has gone when it has ended:
+-- while its end is awaited its `then` waits too (see hasten).
 CREATE OR REPLACE FUNCTION follow(p_parents bigint[], p_now timestamptz) RETURNS void LANGUAGE sql AS
 $$
   UPDATE reminder t
@@ -212,6 +213,22 @@ $$
    WHERE p.id = ANY (p_parents) AND p.followed AND p.state IN ('accepted', 'delivered', 'failed', 'cancelled', 'skipped')
      AND t.invoice_id = p.invoice_id AND t.installment_id IS NOT DISTINCT FROM p.installment_id AND t.generation = p.generation
      AND t.step = p.step AND t.occurrence = p.occurrence AND t.leg = 'then' AND t.state = 'waiting'
+     AND NOT (p.state = 'accepted' AND EXISTS (SELECT FROM attempt a WHERE a.reminder_id = p.id AND a.fence = p.fence
+                AND a.channel = 'voice' AND a.state = 'accepted' AND a.receipt_due IS NOT NULL))
+$$;
+
+-- The customer asked for it, with a key of the telephone: what follows this call is due now. Answers whether something was waiting.
+CREATE OR REPLACE FUNCTION hasten(p_parent bigint, p_fence integer, p_now timestamptz) RETURNS boolean LANGUAGE plpgsql AS
+$$
+BEGIN
+  PERFORM FROM reminder r WHERE r.id = p_parent FOR UPDATE;
+  UPDATE reminder t SET state = 'pending', due_at = coalesce(p_now, business_now())
+    FROM reminder p
+   WHERE p.id = p_parent AND p.fence = p_fence AND p.state IN ('sending', 'uncertain', 'accepted', 'delivered')
+     AND t.invoice_id = p.invoice_id AND t.installment_id IS NOT DISTINCT FROM p.installment_id AND t.generation = p.generation
+     AND t.step = p.step AND t.occurrence = p.occurrence AND t.leg = 'then' AND t.state = 'waiting';
+  RETURN FOUND;
+END
 $$;
 
 -- === SWEEP =======================================================================================================================
@@ -330,6 +347,7 @@ BEGIN
   INSERT INTO event (at, invoice_id, reminder_id, kind, data)
   SELECT v_now, o.invoice_id, o.reminder_id, 'attempt.expired', jsonb_build_object('channel', o.channel, 'fence', o.fence)
     FROM over o WHERE o.state = 'expired';
+  PERFORM follow(v_ids, v_now);
   RETURN array_length(v_ids, 1);
 END
 $$;
@@ -503,7 +521,8 @@ $$;
 -- to have gone: see request_replan.
 CREATE OR REPLACE FUNCTION record(
   p_now timestamptz, p_ids bigint[], p_fences integer[], p_outcomes text[], p_refs text[], p_details text[], p_retry interval[],
-  p_suppress text[], p_receipt_within interval[], p_missed_limit integer, p_deferred_limit integer, p_broken_limit integer)
+  p_suppress text[], p_receipt_within interval[], p_costs numeric[], p_missed_limit integer, p_deferred_limit integer,
+  p_broken_limit integer)
 RETURNS bigint[] LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -523,8 +542,8 @@ BEGIN
                      AND m.contact_point_id = a.contact_point_id AND m.state = 'notsent')
                 THEN 'rejected'
                 WHEN s.outcome IN ('broken', 'deferred') THEN 'notsent' ELSE s.outcome END AS becomes
-      FROM unnest(p_ids, p_fences, p_outcomes, p_refs, p_details, p_retry, p_suppress, p_receipt_within)
-           AS s (id, fence, outcome, ref, detail, retry, suppress, within)
+      FROM unnest(p_ids, p_fences, p_outcomes, p_refs, p_details, p_retry, p_suppress, p_receipt_within, p_costs)
+           AS s (id, fence, outcome, ref, detail, retry, suppress, within, cost)
       JOIN attempt a ON a.reminder_id = s.id AND a.fence = s.fence
   ), written AS (
     UPDATE attempt a
@@ -532,7 +551,8 @@ BEGIN
            provider_ref = coalesce(s.ref, a.provider_ref), detail = coalesce(s.detail, a.detail),
            receipt_due = CASE WHEN a.state IN ('started', 'unknown') AND s.becomes = 'accepted' THEN v_now + s.within
                               ELSE a.receipt_due END,
-           cost = CASE WHEN s.becomes IN ('rejected', 'notsent') THEN 0 ELSE a.cost END
+           cost = CASE WHEN s.becomes IN ('rejected', 'notsent') THEN 0 WHEN a.state IN ('started', 'unknown') THEN coalesce(s.cost, a.cost)
+                       ELSE a.cost END
       FROM said s WHERE a.reminder_id = s.id AND a.fence = s.fence
   ), barred AS (
     INSERT INTO suppression (contact_point_id, channel, reason, detail, created_at)
@@ -575,13 +595,14 @@ BEGIN
 END
 $$;
 
--- A provider's later word: p_kinds 'delivered' | 'undelivered' | 'missed' (which is undelivered once it was missed p_missed_limit
--- times at that address). Ranked, never backwards, doubled and unordered welcome.
+-- A provider's later word: p_kinds 'delivered' | 'undelivered' | 'missed' (which is undelivered once it was missed p_limits times at
+-- that address; else it is tried again after p_retry, and no more than p_daily times in 24 hours, NULL being no limit). p_costs: what
+-- it cost in the end, NULL: as recorded. Ranked, never backwards, doubled and unordered welcome.
 -- `delivered` counts from any attempt; a failure moves the reminder only if its attempt is the current one. A receipt that is faster
 -- than the record tells the timeline that the provider took it, too. Answers as record().
 CREATE OR REPLACE FUNCTION receive(
-  p_now timestamptz, p_ids bigint[], p_fences integer[], p_kinds text[], p_details text[], p_suppress text[], p_retry interval,
-  p_missed_limit integer)
+  p_now timestamptz, p_ids bigint[], p_fences integer[], p_kinds text[], p_details text[], p_suppress text[], p_retry interval[],
+  p_limits integer[], p_daily integer[], p_costs numeric[])
 RETURNS bigint[] LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -591,13 +612,17 @@ BEGIN
   PERFORM FROM reminder r WHERE r.id = ANY (p_ids) ORDER BY r.id FOR UPDATE;
 
   WITH said AS MATERIALIZED (
-    SELECT DISTINCT ON (s.id, s.fence) s.id, s.fence, s.detail, s.suppress, a.channel, a.contact_point_id, a.alternatives,
-           a.invoice_id, a.state AS was,
-           CASE WHEN s.kind = 'missed' AND p_missed_limit <= 1 + (
+    SELECT DISTINCT ON (s.id, s.fence) s.id, s.fence, s.detail, s.suppress, s.retry, s.cost, a.channel, a.contact_point_id,
+           a.alternatives, a.invoice_id, a.state AS was,
+           CASE WHEN s.kind = 'missed' AND s.missed_limit <= 1 + (
                   SELECT count(*) FROM attempt m WHERE m.reminder_id = s.id AND m.channel = a.channel
                      AND m.contact_point_id = a.contact_point_id AND m.state = 'missed')
-                THEN 'undelivered' ELSE s.kind END AS kind
-      FROM unnest(p_ids, p_fences, p_kinds, p_details, p_suppress) AS s (id, fence, kind, detail, suppress)
+                THEN 'undelivered' ELSE s.kind END AS kind,
+           (SELECT m.at + interval '24 hours' FROM attempt m
+             WHERE s.daily IS NOT NULL AND m.reminder_id = s.id AND m.channel = a.channel AND m.contact_point_id = a.contact_point_id
+               AND (m.state = 'missed' OR m.fence = a.fence) ORDER BY m.fence DESC OFFSET s.daily - 1 LIMIT 1) AS not_before
+      FROM unnest(p_ids, p_fences, p_kinds, p_details, p_suppress, p_retry, p_limits, p_daily, p_costs)
+           AS s (id, fence, kind, detail, suppress, retry, missed_limit, daily, cost)
       JOIN attempt a ON a.reminder_id = s.id AND a.fence = s.fence
      ORDER BY s.id, s.fence, (s.kind = 'delivered') DESC
   ), kept AS (
@@ -608,7 +633,7 @@ BEGIN
      WHERE CASE s.kind WHEN 'delivered' THEN s.was IN ('started', 'accepted', 'unknown', 'expired', 'undelivered', 'resent')
                        ELSE s.was IN ('started', 'accepted', 'unknown', 'expired', 'resent') END
   ), written AS (
-    UPDATE attempt a SET state = n.kind, detail = coalesce(n.detail, a.detail), receipt_due = NULL
+    UPDATE attempt a SET state = n.kind, detail = coalesce(n.detail, a.detail), cost = coalesce(n.cost, a.cost), receipt_due = NULL
       FROM news n WHERE a.reminder_id = n.id AND a.fence = n.fence AND a.state <> 'resent'
   ), barred AS (
     INSERT INTO suppression (contact_point_id, channel, reason, detail, created_at)
@@ -621,7 +646,7 @@ BEGIN
                         WHEN n.kind = 'undelivered' AND n.alternatives = 0 THEN 'failed' ELSE 'pending' END,
            reason = CASE WHEN n.kind = 'delivered' THEN 'receipt'
                          WHEN n.kind = 'undelivered' AND n.alternatives = 0 THEN 'no_channel_left' END,
-           due_at = CASE n.kind WHEN 'delivered' THEN r.due_at WHEN 'missed' THEN v_now + p_retry ELSE v_now END,
+           due_at = CASE n.kind WHEN 'delivered' THEN r.due_at WHEN 'missed' THEN greatest(v_now + n.retry, n.not_before) ELSE v_now END,
            lease = NULL, queued_at = NULL
       FROM news n
      WHERE r.id = n.id

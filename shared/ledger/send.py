@@ -79,7 +79,8 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """What became of an attempt. `outcome`: accepted, unknown, rejected, notsent, missed, deferred or broken."""
+    """What became of an attempt. `outcome`: accepted, unknown, rejected, notsent, missed, deferred or broken. `cost`: of
+    the message as it went; None: what the route reckoned with."""
 
     reminder_id: int
     fence: int
@@ -89,17 +90,23 @@ class Recorded:
     retry_in: timedelta | None = None
     suppress: str | None = None
     receipt_within: timedelta | None = None
+    cost: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """A provider's later word. `kind`: delivered, undelivered or missed."""
+    """A provider's later word. `kind`: delivered, undelivered or missed. `retry_in`, `limit`, `per_day`: of the missed ones,
+    when again, how often at all, how often in 24 hours; None: what the caller of `receive` says, for all."""
 
     reminder_id: int
     fence: int
     kind: str
     detail: str | None = None
     suppress: str | None = None
+    retry_in: timedelta | None = None
+    limit: int | None = None
+    per_day: int | None = None
+    cost: Decimal | None = None
 
 
 async def claim(
@@ -147,7 +154,7 @@ async def record(
 ) -> list[int]:
     """Invoices to hand to `request_replan` (usually none)."""
     late: list[int] = await connection.fetchval(
-        "SELECT record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        "SELECT record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
         now,
         [o.reminder_id for o in outcomes],
         [o.fence for o in outcomes],
@@ -157,6 +164,7 @@ async def record(
         [o.retry_in for o in outcomes],
         [o.suppress for o in outcomes],
         [o.receipt_within for o in outcomes],
+        [o.cost for o in outcomes],
         missed_limit,
         deferred_limit,
         broken_limit,
@@ -174,17 +182,24 @@ async def receive(
 ) -> list[int]:
     """As `record`."""
     late: list[int] = await connection.fetchval(
-        "SELECT receive($1, $2, $3, $4, $5, $6, $7, $8)",
+        "SELECT receive($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         now,
         [r.reminder_id for r in receipts],
         [r.fence for r in receipts],
         [r.kind for r in receipts],
         [r.detail for r in receipts],
         [r.suppress for r in receipts],
-        retry_missed,
-        missed_limit,
+        [r.retry_in or retry_missed for r in receipts],
+        [r.limit or missed_limit for r in receipts],
+        [r.per_day for r in receipts],
+        [r.cost for r in receipts],
     )
     return late
+
+
+async def hasten(connection: asyncpg.Connection, reminder_id: int, fence: int, now: datetime | None = None) -> bool:
+    """What follows this call is due at once; whether something was waiting for it."""
+    return bool(await connection.fetchval("SELECT hasten($1, $2, $3)", reminder_id, fence, now))
 
 
 async def request_replan(connection: asyncpg.Connection, invoices: Sequence[int], now: datetime | None = None) -> None:

@@ -34,15 +34,16 @@ SCHEDULER, DISPATCHER, PAYMENTS, SANDBOX = (
     "dunnock_sandbox",
 )
 ALL = "*"
+ANNOUNCED = ("webhook_endpoint", "outbound_event", "outbound_delivery")
 MOVES = "state reason due_at queued_at"
 EVERYBODY_READS = (
     "allocation api_key attempt bounce_mail business_clock contact_point creditor customer customer_contact event flow_version hold"
-    " idempotency installment invoice payment payment_event receipt reminder suppression"
+    " idempotency installment invoice payment payment_event receipt reminder reply suppression"
 )
 READS = {
     SCHEDULER: EVERYBODY_READS,
     DISPATCHER: EVERYBODY_READS,
-    PAYMENTS: f"{EVERYBODY_READS} source",
+    PAYMENTS: f"{EVERYBODY_READS} source webhook_endpoint outbound_event outbound_delivery outbound_cursor",
     SANDBOX: "attempt business_clock hold invoice reminder",
 }
 WRITES: dict[str, dict[str, dict[str, str]]] = {
@@ -64,7 +65,8 @@ WRITES: dict[str, dict[str, dict[str, str]]] = {
     },
     DISPATCHER: {
         "INSERT": dict.fromkeys(
-            ("attempt", "bounce_mail", "customer_contact", "event", "idempotency", "receipt", "suppression"), ALL
+            ("attempt", "bounce_mail", "customer_contact", "event", "idempotency", "receipt", "reply", "suppression"),
+            ALL,
         ),
         "UPDATE": {
             **dict.fromkeys(("attempt", "customer_contact", "idempotency"), ALL),
@@ -75,16 +77,17 @@ WRITES: dict[str, dict[str, dict[str, str]]] = {
     },
     PAYMENTS: {
         "INSERT": dict.fromkeys(
-            ("allocation", "event", "hold", "idempotency", "payment", "payment_event", "source"), ALL
+            ("allocation", "event", "hold", "idempotency", "payment", "payment_event", "source", *ANNOUNCED), ALL
         ),
         "UPDATE": {
-            **dict.fromkeys(("allocation", "idempotency", "payment", "source"), ALL),
+            **dict.fromkeys(("allocation", "idempotency", "payment", "source", *ANNOUNCED), ALL),
+            **dict.fromkeys(("outbound_cursor", "payment_check"), ALL),
             "hold": "reason until amount released_at",
-            "installment": "allocated checked_at",
+            "installment": "allocated checked_at waived_at",
             "invoice": "row_lock settled_n settled_at replan_at",
             "reminder": MOVES,
         },
-        "DELETE": {"allocation": ALL, "idempotency": ALL, "source": ALL},
+        "DELETE": dict.fromkeys(("allocation", "idempotency", "source", *ANNOUNCED), ALL),
     },
     SANDBOX: {"UPDATE": {"business_clock": ALL}},
 }
