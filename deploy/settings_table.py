@@ -12,6 +12,7 @@ from services.dispatcher.wiring import CHANNEL_SETTINGS
 from services.migrate import MigrateSettings
 from services.payments.settings import PaymentsSettings
 from services.scheduler.settings import Process
+from shared.outgoing import OutgoingSettings
 from shared.settings import LedgerSettings, table
 
 README = Path(__file__).parent.parent / "README.md"
@@ -19,7 +20,7 @@ BEGIN, END = "<!-- settings -->\n", "<!-- /settings -->"
 
 
 def settings_table() -> str:
-    own = (Process, DistributedDispatcher, PaymentsSettings, LedgerSettings, *CHANNEL_SETTINGS)
+    own = (Process, DistributedDispatcher, PaymentsSettings, LedgerSettings, OutgoingSettings, *CHANNEL_SETTINGS)
     return table((MigrateSettings, *own, EmbeddedSettings))
 
 

@@ -30,6 +30,7 @@ from shared.db.folder import FolderInUse
 from shared.db.migrate import migrate
 from shared.documents import Documents
 from shared.logging import configure
+from shared.outgoing import Guard, OutgoingSettings
 from shared.settings import LedgerSettings, ProcessSettings, check, load
 from shared.web.auth import Keys
 from shared.web.service import assemble, key_lookup, serve
@@ -49,7 +50,8 @@ class EmbeddedSettings(ProcessSettings):
 
 
 async def main() -> None:
-    check(EmbeddedSettings, LedgerSettings, SchedulerSettings, DispatcherSettings, PaymentsSettings, *CHANNEL_SETTINGS)
+    own = (SchedulerSettings, DispatcherSettings, PaymentsSettings)
+    check(EmbeddedSettings, LedgerSettings, OutgoingSettings, *own, *CHANNEL_SETTINGS)
     settings, windows = load(EmbeddedSettings), load(LedgerSettings)
     configure(settings.log_level)
     bound = take_port(settings.host, settings.port)
@@ -77,6 +79,7 @@ async def main() -> None:
         opened.push_async_callback(bus.close)
         documents = Documents(settings.documents_url or f"file://{data_dir / 'documents'}")
 
+        guard = Guard.from_settings(loopback=settings.sandbox)
         services = []
         if settings.sandbox:
             outside, doubles = await start_doubles(data_dir, public_url, local_url, secret_key, sandbox_db)
@@ -86,7 +89,9 @@ async def main() -> None:
         services += [
             build_payments(load(PaymentsSettings), windows, payments_db, documents),
             build_dispatcher(load(DispatcherSettings), windows, dispatcher_db, bus, documents, outside),
-            build_scheduler(load(SchedulerSettings), windows, scheduler_db, bus, documents, sandbox=settings.sandbox),
+            build_scheduler(
+                load(SchedulerSettings), windows, scheduler_db, bus, documents, guard, sandbox=settings.sandbox
+            ),
         ]
         keys = Keys(key_lookup(scheduler_db), api_key.decode())
         say(f"Dunnock on {local_url} (sandbox: {local_url}/sandbox). API key: in {data_dir / 'api-key'}")

@@ -19,6 +19,7 @@ from services.scheduler.api import (
 from services.scheduler.api import documents as documents_api
 from services.scheduler.api import flows as flows_api
 from services.scheduler.api.parts import SchedulerParts
+from services.scheduler.handlers.fetch_document import FetchDocument
 from services.scheduler.handlers.prepare import prepare
 from services.scheduler.settings import SchedulerSettings
 from services.scheduler.store.flows import FlowVersions
@@ -26,6 +27,7 @@ from services.scheduler.worker import make_worker
 from shared.bus.port import Bus
 from shared.db.engine import Database
 from shared.documents import Documents
+from shared.outgoing import Guard
 from shared.settings import LedgerSettings
 from shared.web.health import Check
 from shared.web.service import Service, database_check
@@ -52,16 +54,18 @@ def build(
     db: Database,
     bus: Bus,
     documents: Documents,
+    guard: Guard,
     *,
     sandbox: bool = False,
 ) -> Service:
     """`sandbox`: addresses under .test may be reached."""
-    flows = FlowVersions()
+    flows, fetch = FlowVersions(), FetchDocument(guard)
     worker = make_worker(settings, db, bus, flows)
     parts = SchedulerParts(
         db=db,
         flows=flows,
         documents=documents,
+        fetch=fetch,
         wake=worker.wake,
         window=timedelta(seconds=windows.handoff_window),
         hold_for=timedelta(days=settings.hold_days),
@@ -72,12 +76,16 @@ def build(
         await prepare(db, settings)
         worker.start()
 
+    async def stop() -> None:
+        await worker.stop()
+        await fetch.close()
+
     return Service(
         name="scheduler",
         routers=ROUTERS,
         parts=(parts,),
         start=start,
-        stop=worker.stop,
+        stop=stop,
         checks={"database": database_check(db), "bus": _bus_check(bus), "documents": _documents_check(documents)},
     )
 

@@ -16,6 +16,7 @@ from shared.bus.port import Bus, Delivery
 from shared.db.engine import Database
 from shared.documents import Documents
 from shared.messages import QUEUES, RemindersDue
+from shared.outgoing import LOOPBACK, Allowed, Guard
 from shared.settings import LedgerSettings
 from shared.web.auth import Keys
 from shared.web.service import assemble, key_lookup
@@ -64,9 +65,9 @@ async def scheduler(
     chosen = bus or MemoryBus()
     db, owner = Database(dsn, role="dunnock_scheduler"), Database(dsn, pool_size=3)
     pace = settings or SchedulerSettings(due_poll=0.05, sweep_poll=0.1)
-    service = build(
-        pace, LedgerSettings(handoff_window=0.2, connect_timeout=0.1), db, chosen, Documents(folder.as_uri())
-    )
+    windows = LedgerSettings(handoff_window=0.2, connect_timeout=0.1)
+    guard = Guard(Allowed.parse(LOOPBACK))
+    service = build(pace, windows, db, chosen, Documents(folder.as_uri()), guard)
     app = assemble("test", [service], Keys(key_lookup(db), KEY, ttl=0.0))
     running = Scheduler(
         httpx.AsyncClient(

@@ -2,8 +2,6 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -25,8 +23,8 @@ from shared.outgoing import (
     TargetRefused,
     guarded_client,
 )
+from tests.doubles.http_answers import answering, says
 
-Answering = Callable[[bytes, asyncio.StreamWriter], Awaitable[None]]
 HOME = Allowed.parse(LOOPBACK)
 
 
@@ -42,32 +40,6 @@ class Resolver:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
 
-@asynccontextmanager
-async def server(answer: Answering, tls: ssl.SSLContext | None = None) -> AsyncIterator[int]:
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                await answer(head, writer)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
-
-    running = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
-    try:
-        yield running.sockets[0].getsockname()[1]
-    finally:
-        running.close()
-
-
-def says(head: str, body: bytes = b"") -> Answering:
-    async def answer(_: bytes, writer: asyncio.StreamWriter) -> None:
-        writer.write(f"HTTP/1.1 {head}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-
-    return answer
-
-
 async def test_a_name_that_turns_inward_between_two_calls_is_refused_before_anything_is_sent() -> None:
     reached: list[bytes] = []
 
@@ -76,7 +48,7 @@ async def test_a_name_that_turns_inward_between_two_calls_is_refused_before_anyt
 
     resolver = Resolver(["93.184.215.14"], ["127.0.0.1"])
     guard = Guard(Allowed(), resolver)
-    async with server(answer) as port, guarded_client(guard) as client:
+    async with answering(answer) as port, guarded_client(guard) as client:
         await guard.check_url(f"https://rebinding.example:{port}/")  # saved while it was public
         with pytest.raises(TargetRefused, match="loopback"):
             await client.get(f"https://rebinding.example:{port}/")
@@ -87,7 +59,7 @@ async def test_a_name_that_turns_inward_between_two_calls_is_refused_before_anyt
 async def test_the_address_that_was_checked_is_the_one_that_is_connected_to() -> None:
     """One look-up a connection: had httpx resolved again, the name would not exist."""
     resolver = Resolver(["127.0.0.1"])
-    async with server(says("200 OK", b"yes")) as port, guarded_client(Guard(HOME, resolver)) as client:
+    async with answering(says("200 OK", b"yes")) as port, guarded_client(Guard(HOME, resolver)) as client:
         for _ in range(3):
             assert (await client.get(f"http://only-we-know.example:{port}/")).content == b"yes"
     assert resolver.asked == ["only-we-know.example"]
@@ -104,7 +76,7 @@ async def test_tls_and_the_host_header_keep_the_name(tmp_path: Path) -> None:
     offered, trusted = certificate("erp.example", tmp_path)
     offered.sni_callback = lambda _socket, name, _context: names.append(name)
     guard = Guard(HOME, Resolver(["127.0.0.1"]))
-    async with server(answer, offered) as port, guarded_client(guard, tls=trusted) as client:
+    async with answering(answer, offered) as port, guarded_client(guard, tls=trusted) as client:
         await client.get(f"https://erp.example:{port}/x")
         with pytest.raises(httpx.ConnectError, match=r"other\.example"):
             await client.get(f"https://other.example:{port}/x")
@@ -115,7 +87,7 @@ async def test_tls_and_the_host_header_keep_the_name(tmp_path: Path) -> None:
 
 async def test_a_redirect_is_an_answer_and_never_followed() -> None:
     redirecting = says("302 Found\r\nLocation: http://169.254.169.254/latest/")
-    async with server(redirecting) as port, guarded_client(Guard(HOME)) as client:
+    async with answering(redirecting) as port, guarded_client(Guard(HOME)) as client:
         answer = await client.get(f"http://127.0.0.1:{port}/")
         assert answer.status_code == 302
         with pytest.raises(TargetRefused, match="link-local"):  # not even by a caller who asks for it
@@ -131,7 +103,7 @@ async def test_without_tls_only_allowed_addresses_are_called() -> None:
 async def test_a_proxy_of_the_environment_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
-    async with server(says("204 No Content")) as port, guarded_client(Guard(HOME)) as client:
+    async with answering(says("204 No Content")) as port, guarded_client(Guard(HOME)) as client:
         assert (await client.get(f"http://127.0.0.1:{port}/")).status_code == 204
 
 
@@ -149,7 +121,7 @@ async def test_no_more_is_read_than_the_caller_takes(chunked: bool) -> None:
             await writer.drain()
             written += len(piece)
 
-    async with server(endless) as port, guarded_client(Guard(HOME), max_bytes=100_000) as client:
+    async with answering(endless) as port, guarded_client(Guard(HOME), max_bytes=100_000) as client:
         with pytest.raises(AnswerTooLarge, match="100000 bytes"):
             await client.get(f"http://127.0.0.1:{port}/")
     assert written < 50_000_000
@@ -164,7 +136,7 @@ async def test_an_answer_that_comes_byte_by_byte_ends_in_time() -> None:
             await asyncio.sleep(0.02)
 
     began = asyncio.get_running_loop().time()
-    async with server(dripping) as port, guarded_client(Guard(HOME), timeout=0.5) as client:
+    async with answering(dripping) as port, guarded_client(Guard(HOME), timeout=0.5) as client:
         with pytest.raises(AnswerTooSlow, match=r"0\.5 seconds"):
             await client.get(f"http://127.0.0.1:{port}/")
     assert asyncio.get_running_loop().time() - began < 5
@@ -178,14 +150,14 @@ async def test_headers_that_never_end_are_too_slow_as_well() -> None:
             await writer.drain()
             await asyncio.sleep(0.02)
 
-    async with server(dripping) as port, guarded_client(Guard(HOME), timeout=0.5) as client:
+    async with answering(dripping) as port, guarded_client(Guard(HOME), timeout=0.5) as client:
         with pytest.raises(AnswerTooSlow):
             await client.get(f"http://127.0.0.1:{port}/")
 
 
 async def test_a_packed_answer_is_refused_before_it_is_unpacked() -> None:
     async with (
-        server(says("200 OK\r\nContent-Encoding: gzip", b"\x1f\x8b")) as port,
+        answering(says("200 OK\r\nContent-Encoding: gzip", b"\x1f\x8b")) as port,
         guarded_client(Guard(HOME)) as client,
     ):
         with pytest.raises(AnswerPacked):
@@ -209,7 +181,7 @@ async def test_a_host_that_does_not_exist_is_named() -> None:
 
 
 async def test_the_next_address_is_tried_when_the_first_refuses() -> None:
-    async with server(says("200 OK", b"second")) as port:
+    async with answering(says("200 OK", b"second")) as port:
         guard = Guard(HOME, Resolver(["127.0.0.2", "127.0.0.1"]))
         async with guarded_client(guard) as client:
             assert (await client.get(f"http://two.example:{port}/")).content == b"second"

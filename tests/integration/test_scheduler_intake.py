@@ -173,6 +173,10 @@ async def test_a_payment_that_came_first_makes_the_invoice_paid_at_once(app: Sch
         ({"document": {"filename": "a.pdf", "media_type": "application/pdf"}}, "/document"),
         ({"document": {"filename": "a.pdf", "media_type": "application/pdf", "url": "http://169.254.169.254/"}},
          "/document/url"),
+        ({"document": {"filename": "a.pdf", "media_type": "application/pdf", "url": "https://[64:ff9b::a00:1]/a.pdf"}},
+         "/document/url"),
+        ({"document": {"filename": "a.pdf", "media_type": "application/pdf", "url": "https://0x7f.1/a.pdf"}},
+         "/document/url"),
         ({"attributes": {"text": "x" * 20_000}}, "/attributes"),
     ],
 )  # fmt: skip

@@ -5,19 +5,31 @@ import binascii
 
 from services.scheduler.api.invoice_body import DocumentIn
 from services.scheduler.domain.new_invoice import NewDocument
+from services.scheduler.handlers.fetch_document import DocumentRefused, FetchDocument
 from shared.documents import Documents, clean_filename, clean_media_type
 from shared.kernel.errors import FieldError, Invalid, Problem
 
 
-async def keep(documents: Documents, body: DocumentIn | None, *, at: str = "/document") -> NewDocument | None:
+async def keep(
+    documents: Documents, fetch: FetchDocument, body: DocumentIn | None, *, at: str = "/document"
+) -> NewDocument | None:
     """The stored document of a body that has one. `at`: where in the body it stands."""
     if body is None:
         return None
-    if (body.content_base64 is None) == (body.url is None):
+    if body.content_base64 is not None and body.url is None:
+        content = decode(body.content_base64, at)
+    elif body.url is not None and body.content_base64 is None:
+        content = await _fetched(fetch, body.url, at)
+    else:
         raise _wrong(at, "needs either 'content_base64' or 'url'")
-    if body.content_base64 is None:
-        raise _wrong(f"{at}/url", "documents are not fetched from addresses; send the file as 'content_base64'")
-    return await keep_content(documents, decode(body.content_base64, at), body.filename, body.media_type, at=at)
+    return await keep_content(documents, content, body.filename, body.media_type, at=at)
+
+
+async def _fetched(fetch: FetchDocument, url: str, at: str) -> bytes:
+    try:
+        return await fetch(url)
+    except DocumentRefused as error:
+        raise _wrong(f"{at}/url", str(error)) from None
 
 
 async def keep_content(

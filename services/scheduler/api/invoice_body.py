@@ -43,7 +43,7 @@ class InstallmentIn(StrictModel):
 
 
 class DocumentIn(StrictModel):
-    """The electronic invoice itself: at most 20 MiB decoded."""
+    """The electronic invoice itself, at most 20 MiB: its content, or an https address where it is fetched at once."""
 
     filename: Line
     media_type: Annotated[str, Field(max_length=200, examples=["application/pdf"])]

@@ -134,7 +134,7 @@ async def _content(body: Any, parts: SchedulerParts) -> NewInvoice:
         checked: InvoiceIn = _VALIDATOR.validate_python(body)
     except ValidationError as error:
         raise invalid(error.errors(include_url=False, include_input=False), body) from None
-    document = await keep(parts.documents, checked.document) if checked.document else None
+    document = await keep(parts.documents, parts.fetch, checked.document) if checked.document else None
     return read_invoice(checked, document, sandbox=parts.sandbox)
 
 

@@ -39,13 +39,13 @@ LOCATION = {"Location": {"description": "Where the invoice is read", "schema": {
     responses={
         201: {"description": "Accepted and planned", "headers": LOCATION},
         200: {"description": "It was there already, with the same content", "model": InvoiceOut},
-        **declared(400, 401, 403, 409, 413, 415),
+        **declared(400, 401, 403, 409, 413, 415, 503),
     },
 )
 async def post_invoice(parts: Parts, once: IdempotencyKey, body: Annotated[InvoiceIn, INVOICES]) -> Response:
     """Takes an invoice in, and plans its reminders. The same id and content again changes nothing but an inline
     customer."""
-    new = read_invoice(body, await keep(parts.documents, body.document), sandbox=parts.sandbox)
+    new = read_invoice(body, await keep(parts.documents, parts.fetch, body.document), sandbox=parts.sandbox)
 
     async def work(tx: asyncpg.Connection) -> tuple[Stored, list[int]]:
         return await _accept(tx, new, once, parts.flows)

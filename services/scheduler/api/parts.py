@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Annotated
 
+from services.scheduler.handlers.fetch_document import FetchDocument
 from services.scheduler.store.flows import FlowVersions
 from shared.db.engine import Database
 from shared.documents import Documents
@@ -19,6 +20,7 @@ class SchedulerParts:
     db: Database
     flows: FlowVersions
     documents: Documents
+    fetch: FetchDocument
     wake: Callable[[], None]
     window: timedelta
     hold_for: timedelta
