@@ -2,64 +2,35 @@
 
 What must stay true:
 - `Flow.parse` is the only door: it refuses a faulty flow whole, with one error per fault, each with its place;
-- a flow never changes after it was read; `Flow.parse(flow.to_dict()) == flow`.
+- a flow never changes after it was read; `Flow.parse(flow.to_dict()) == flow`;
+- what was once stored stays readable: what is asked of new flows only stands in `verification`.
 """
 
 from collections.abc import Mapping
-from datetime import timedelta
+from datetime import date, timedelta
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictInt,
-    ValidationError,
-    model_validator,
-)
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from shared.flow import conditions
 from shared.flow.calendar import Window
 from shared.flow.faults import faults_of
 from shared.flow.notation import Clock, Duration, Weekdays
-from shared.flow.timetable import DatedStep, Timetable
-from shared.routing.channels import Channel
+from shared.flow.steps import Name, Step
+from shared.flow.timetable import CountedStep, DatedStep, Timetable
+from shared.flow.when import Anchor, Part
 
-DEFAULT_AT = 9 * 60
 MOST_STEPS = 50
-
-Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$")]
-Days = Annotated[StrictInt, Field(ge=1, le=1000)]
-
-
-def _some_distinct(channels: tuple[Channel, ...]) -> tuple[Channel, ...]:
-    if not channels:
-        raise ValueError("name at least one channel")
-    if len(set(channels)) < len(channels):
-        raise ValueError("a channel is named twice; each is tried once, so name it once")
-    return channels
+SOME_MONDAY = date(2024, 1, 1).toordinal()
+_MOST_TIMETABLES = 4096
 
 
-def _some_steps(steps: tuple["Step", ...]) -> tuple["Step", ...]:
+def _some_steps(steps: tuple[Step, ...]) -> tuple[Step, ...]:
     if not 1 <= len(steps) <= MOST_STEPS:
         raise ValueError(f"a flow has 1 to {MOST_STEPS} steps, this one has {len(steps)}")
     return steps
-
-
-# Counted after reading and not by Field(min_length): pydantic would also count the faulty ones as missing.
-Channels = Annotated[tuple[Channel, ...], AfterValidator(_some_distinct), Field(json_schema_extra={"minItems": 1})]
-
-
-class Anchor(StrEnum):
-    ISSUE = "issue"
-    DUE = "due"
-    PAYMENT = "payment"
-    PARENT = "parent"  # the end of the reminder that a `then` follows
 
 
 class Start(StrEnum):
@@ -73,69 +44,12 @@ class Missed(StrEnum):
     LATEST_ONLY = "latest_only"
 
 
-class OnUncertain(StrEnum):
-    ASSUME_SENT = "assume_sent"
-    RESEND = "resend"
-    NEXT_CHANNEL = "next_channel"
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class When(_Part):
-    """`{on: issue | due | payment}`, or `{days: N, before | after: due}`; around the due date with `at`."""
-
-    on: Literal["issue", "due", "payment"] | None = None
-    before: Literal["due"] | None = None
-    after: Literal["due"] | None = None
-    days: Days | None = None
-    at: Annotated[Clock, Field(lt=1440)] | None = None
-
-    @model_validator(mode="after")
-    def _says_one_thing(self) -> Self:
-        words = [word for word in ("on", "before", "after") if getattr(self, word) is not None]
-        if len(words) != 1:
-            raise ValueError(f"say exactly one of on, before, after; found {', '.join(words) or 'none'}")
-        if self.on is None and self.days is None:
-            raise ValueError(f"'{words[0]}: due' needs days, such as days: 3")
-        if self.on is not None and self.days is not None:
-            raise ValueError(f"'on: {self.on}' takes no days; write before or after instead of on")
-        if self.on in ("issue", "payment") and self.at is not None:
-            raise ValueError(f"'on: {self.on}' goes out at once and takes no time of day; remove at")
-        return self
-
-    @cached_property
-    def anchor(self) -> Anchor:
-        return Anchor(self.on or "due")
-
-    @property
-    def offset(self) -> int:
-        """Days after the due date, negative before."""
-        return -(self.days or 0) if self.before else self.days or 0
-
-
-class Repeat(_Part):
-    """Again `every` days, `times` in all (the first included), while the invoice is open."""
-
-    every: Days
-    until: Literal["paid"] = "paid"
-    times: Annotated[StrictInt, Field(ge=1, le=1000)]
-
-
-class Then(_Part):
-    """Follows the step once it ended, once per occurrence."""
-
-    message: Name
-    channels: Channels
-
-
-class CatchUp(_Part):
+class CatchUp(Part):
     missed: Missed = Missed.LATEST_ONLY
     max_late: Duration = timedelta(days=3)
 
 
-class ContactWindow(_Part):
+class ContactWindow(Part):
     opens: Clock = Field(alias="from")
     closes: Clock = Field(alias="to")
     days: Weekdays = (0, 1, 2, 3, 4, 5, 6)
@@ -151,33 +65,7 @@ class ContactWindow(_Part):
         return Window(self.opens, self.closes, frozenset(self.days), self.holidays == "avoid")
 
 
-class Step(_Part):
-    id: Name
-    when: When
-    repeat: Repeat | None = None
-    only_if: Annotated[str, AfterValidator(conditions.check)] | None = None
-    message: Name
-    attach: Literal["document"] | None = None
-    channels: Channels
-    then: Then | None = None
-    requires_open: StrictBool = True
-    fallback_after: Duration | None = None
-    on_uncertain: OnUncertain | None = None
-
-    @property
-    def when_uncertain(self) -> OnUncertain:
-        """The delivery goes again under the same Message-ID; a reminder is rather taken as sent than doubled."""
-        if self.on_uncertain is not None:
-            return self.on_uncertain
-        return OnUncertain.RESEND if self.when.anchor is Anchor.ISSUE else OnUncertain.ASSUME_SENT
-
-    @property
-    def urgent(self) -> bool:
-        """The due-day step and the thank-you; a `then` is urgent too."""
-        return self.when.on in ("due", "payment")
-
-
-class Flow(_Part):
+class Flow(Part):
     name: Name
     start: Start = Start.ANY
     catch_up: CatchUp = CatchUp()
@@ -209,7 +97,7 @@ class Flow(_Part):
         return self._steps_by_id[step_id]
 
     def anchored(self, anchor: Anchor) -> tuple[Step, ...]:
-        """The steps on issue, around the due date, or on payment, in the order of the flow."""
+        """The steps on or after issue, around the due date, on payment or a broken promise, in the order of the flow."""
         return self._steps_by_anchor[anchor]
 
     @cached_property
@@ -218,19 +106,36 @@ class Flow(_Part):
         return self.contact_window.as_window() if self.contact_window else Window()
 
     @cached_property
-    def timetable(self) -> Timetable:
-        return Timetable(
-            DatedStep(
-                index=index,
-                id=step.id,
-                offset=step.when.offset,
-                at=DEFAULT_AT if step.when.at is None else step.when.at,
-                every=step.repeat.every if step.repeat else 0,
-                times=step.repeat.times if step.repeat else 1,
-            )
-            for index, step in enumerate(self.steps)
-            if step.when.anchor is Anchor.DUE
+    def counts_business_days(self) -> bool:
+        return any(
+            step.when.counts_business_days or (step.repeat and step.repeat.every.counts_business_days)
+            for step in self.anchored(Anchor.DUE)
         )
+
+    @cached_property
+    def timetable(self) -> Timetable:
+        """Of any due date; where business days count, of a Monday without holidays around it."""
+        return self._timetable(SOME_MONDAY, None)
+
+    def timetable_of(self, due: int, country: str | None) -> Timetable:
+        """Of the due date with this ordinal, for a customer in this country."""
+        if not self.counts_business_days:
+            return self.timetable
+        found = self._timetables.get((due, country))
+        if found is None:
+            if len(self._timetables) >= _MOST_TIMETABLES:
+                self._timetables.clear()
+            found = self._timetables[due, country] = self._timetable(due, country)
+        return found
+
+    def _timetable(self, due: int, country: str | None) -> Timetable:
+        return Timetable(
+            _dated(index, step, due, country) for index, step in enumerate(self.steps) if step.when.anchor is Anchor.DUE
+        )
+
+    @cached_property
+    def _timetables(self) -> dict[tuple[int, str | None], Timetable]:
+        return {}
 
     @cached_property
     def _steps_by_id(self) -> dict[str, Step]:
@@ -239,3 +144,14 @@ class Flow(_Part):
     @cached_property
     def _steps_by_anchor(self) -> dict[Anchor, tuple[Step, ...]]:
         return {anchor: tuple(step for step in self.steps if step.when.anchor is anchor) for anchor in Anchor}
+
+
+def _dated(index: int, step: Step, due: int, country: str | None) -> DatedStep:
+    first, repeat = step.when.day(due, country), step.repeat
+    times = (repeat.times or 1) if repeat else 1
+    known = (index, step.id, first - due, step.when.minute)
+    if repeat is None or not repeat.every.counts_business_days:
+        every = repeat.every.day_from(0, 1, None) if repeat else 0
+        return DatedStep(*known, every, times, step.speaks)
+    days = tuple(repeat.every.day_from(first, nth, country) - due for nth in range(times))
+    return CountedStep(*known, 1, times, step.speaks, days)

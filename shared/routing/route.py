@@ -1,5 +1,8 @@
 """The order in which the ways to reach a customer are tried for one reminder.
 
+Ascending by cost / P(reaching and moving this customer), which makes the expected cost until success the least; without
+experience that is the order of cost. A stated preference comes before it; what is suppressed takes no part.
+
 What must stay true:
 - channels, kinds and states may be the enums or the plain text of a row: they are compared by value;
 - the same inputs give the same route, in every process: the claim computes it anew and compares;
@@ -13,10 +16,14 @@ from decimal import Decimal
 from operator import itemgetter
 from typing import NamedTuple
 
-from shared.routing.channels import ONLY_WHERE_NAMED, REACHED_THROUGH, Channel, ContactKind
+from shared.routing.chance import Chances
+from shared.routing.channels import ONLY_WHERE_NAMED, REACHED_THROUGH, ContactKind
 from shared.routing.masking import mask_address
 from shared.states import AttemptState
 
+# What a contact costs beside its price (the days until the next one, the customer's patience): without it a mail, which costs
+# next to nothing, would come first however long it moved nobody.
+FRICTION = Decimal("0.01")
 GOES_AGAIN = frozenset({AttemptState.NOTSENT, AttemptState.MISSED, AttemptState.RESENT})
 
 
@@ -26,34 +33,45 @@ class ContactPoint(NamedTuple):
     id: int
     kind: ContactKind
     address: str
-    channels: tuple[Channel, ...] = ()
+    channels: tuple[str, ...] = ()
     priority: int = 0
 
 
 class Offer(NamedTuple):
-    """The provider that a channel uses now, and what one message costs there."""
+    """The provider that a channel uses now, and what one message costs there: by the beginning of its address where
+    `prices` has it (the longest beginnings first), else `cost`."""
 
     provider: str
     cost: Decimal
+    prices: tuple[tuple[str, Decimal], ...] = ()
+
+    def price(self, address: str) -> Decimal:
+        for beginning, price in self.prices:
+            if address.startswith(beginning):
+                return price
+        return self.cost
 
 
 class Attempted(NamedTuple):
-    channel: Channel
+    channel: str
     contact_point_id: int
     state: AttemptState
 
 
 class Candidate(NamedTuple):
-    channel: Channel
+    """`chance` is estimated only where there was something to choose between."""
+
+    channel: str
     contact_point_id: int
     provider: str
     cost: Decimal
+    chance: float | None = None
 
 
 class LeftOut(NamedTuple):
     """A way that the flow names and that was not taken. Formatted only when somebody reads it."""
 
-    channel: Channel
+    channel: str
     reason: str
     address: str | None = None
 
@@ -69,19 +87,22 @@ class Route(NamedTuple):
     left_out: tuple[LeftOut, ...]
 
 
-RankKey = tuple[bool, Decimal, int, int, int]
+RankKey = tuple[bool, Decimal | float, int, int, int]
 
 
 def route(
-    step_channels: tuple[Channel, ...],
+    step_channels: tuple[str, ...],
     contact_points: Iterable[ContactPoint],
-    offers: Mapping[Channel, Offer],
+    offers: Mapping[str, Offer],
     *,
-    suppressed: Mapping[tuple[int, Channel], str],
-    preferred_channel: Channel | None = None,
+    suppressed: Mapping[tuple[int, str], str],
+    preferred_channel: str | None = None,
     attempted: Iterable[Attempted] = (),
+    chances: Chances | None = None,
+    friction: Decimal = FRICTION,
 ) -> Route:
-    """`offers`: the channels with a provider. `suppressed`: (contact point, channel) -> why it must not be used."""
+    """`offers`: the channels with a provider. `suppressed`: (contact point, channel) -> why it must not be used.
+    `chances`: this customer's, by channel."""
     used = _used(attempted)
     expired = {channel for (channel, _), state in used.items() if state == AttemptState.EXPIRED}
     ranked: list[tuple[RankKey, Candidate]] = []
@@ -102,16 +123,23 @@ def route(
             if reason is not None:
                 left_out.append(LeftOut(channel, reason, point.address))
                 continue
-            key = (channel != preferred_channel, offer.cost, position, point.priority, point.id)
-            ranked.append((key, Candidate(channel, point.id, offer.provider, offer.cost)))
+            cost = offer.price(point.address) if offer.prices else offer.cost
+            key = (channel != preferred_channel, cost, position, point.priority, point.id)
+            ranked.append((key, Candidate(channel, point.id, offer.provider, cost)))
     if len(ranked) > 1:
+        if chances is not None:
+            ranked = [_weighed(key, candidate, chances(candidate.channel), friction) for key, candidate in ranked]
         ranked.sort(key=itemgetter(0))
     return Route(tuple([candidate for _, candidate in ranked]), tuple(left_out))
 
 
-def _used(attempted: Iterable[Attempted]) -> dict[tuple[Channel, int], AttemptState]:
+def _weighed(key: RankKey, candidate: Candidate, chance: float, friction: Decimal) -> tuple[RankKey, Candidate]:
+    return (key[0], float(candidate.cost + friction) / chance, *key[2:]), candidate._replace(chance=chance)
+
+
+def _used(attempted: Iterable[Attempted]) -> dict[tuple[str, int], AttemptState]:
     """The ways that are spent. `expired` wins over an older state of the same way."""
-    used: dict[tuple[Channel, int], AttemptState] = {}
+    used: dict[tuple[str, int], AttemptState] = {}
     for attempt in attempted:
         key = (attempt.channel, attempt.contact_point_id)
         if attempt.state not in GOES_AGAIN and used.get(key) != AttemptState.EXPIRED:
@@ -119,7 +147,7 @@ def _used(attempted: Iterable[Attempted]) -> dict[tuple[Channel, int], AttemptSt
     return used
 
 
-def _reaches(point: ContactPoint, channel: Channel) -> bool:
+def _reaches(point: ContactPoint, channel: str) -> bool:
     if REACHED_THROUGH[channel] != point.kind:
         return False
     if point.channels:

@@ -19,7 +19,7 @@ EMAIL, SMS, VOICE, RCS, WHATSAPP, PUSH = (
 )
 MAIL = ContactPoint(1, ContactKind.EMAIL, "ana@shop.example")
 PHONE = ContactPoint(2, ContactKind.PHONE, "+34600111222")
-OFFERS = {
+OFFERS: dict[str, Offer] = {
     EMAIL: Offer("smtp", Decimal("0.0004")),
     SMS: Offer("twilio", Decimal("0.07")),
     VOICE: Offer("twilio", Decimal("0.09")),
@@ -44,7 +44,7 @@ def test_the_cheaper_channel_goes_first_whatever_the_order_in_the_step():
 
 
 def test_at_equal_cost_the_order_in_the_step_decides():
-    equal = {EMAIL: Offer("smtp", Decimal(0)), SMS: Offer("twilio", Decimal("0.00"))}
+    equal: dict[str, Offer] = {EMAIL: Offer("smtp", Decimal(0)), SMS: Offer("twilio", Decimal("0.00"))}
     assert ways(route((SMS, EMAIL), [MAIL, PHONE], equal, suppressed={})) == [(SMS, 2), (EMAIL, 1)]
 
 

@@ -6,9 +6,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from shared.flow import FOREVER, Flow, may_interrupt
-from shared.routing import Attempted, Candidate, Channel, ContactPoint, LeftOut, Offer, route
-
-DISCREET = frozenset({Channel.EMAIL})  # may come at any hour
+from shared.routing import Attempted, Candidate, ContactPoint, LeftOut, Offer, route, traits_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,12 +19,12 @@ class Looked:
     leg: str
     send_until: datetime
     document_key: str | None
-    preferred_channel: Channel | None
+    preferred_channel: str | None
     timezone: str
     country: str | None
     now: datetime
     points: list[ContactPoint]
-    suppressed: dict[tuple[int, Channel], str]
+    suppressed: dict[tuple[int, str], str]
     attempts: list[Attempted]
 
 
@@ -50,7 +48,7 @@ class Later:
     at: datetime
 
 
-def expect(row: Looked, flow: Flow, offers: Mapping[Channel, Offer]) -> Expected | Later:
+def expect(row: Looked, flow: Flow, offers: Mapping[str, Offer]) -> Expected | Later:
     step = flow.step(row.step)
     channels = step.then.channels if row.leg == "then" and step.then else step.channels
     found = route(
@@ -65,7 +63,7 @@ def expect(row: Looked, flow: Flow, offers: Mapping[Channel, Offer]) -> Expected
         reason = _why_none(row, provided=any(channel in offers for channel in channels))
         return Expected(row.id, None, 0, found.left_out, reason)
     first = found.candidates[0]
-    if row.send_until == FOREVER and first.channel not in DISCREET:
+    if row.send_until == FOREVER and not traits_of(first.channel).discreet:
         opens = may_interrupt(row.now, flow.window, ZoneInfo(row.timezone), row.country)
         if opens is not None:
             return Later(row.id, opens)

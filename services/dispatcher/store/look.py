@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from services.dispatcher.domain.expected import Looked
-from shared.routing import Attempted, Channel, ContactKind, ContactPoint
+from shared.routing import Attempted, ContactKind, ContactPoint
 from shared.states import AttemptState
 
 LOOK = """
@@ -38,17 +38,17 @@ def _looked(row: asyncpg.Record) -> Looked:
         leg=leg,
         send_until=send_until,
         document_key=document_key,
-        preferred_channel=Channel(preferred) if preferred else None,
+        preferred_channel=preferred,
         timezone=timezone,
         country=country,
         now=now,
         points=[_point(*values) for *values, _ in points],
         suppressed={
-            (values[0], Channel(channel)): reason for *values, bars in points for channel, reason in bars or ()
+            (values[0], channel): reason for *values, bars in points for channel, reason in bars or ()
         },
-        attempts=[Attempted(Channel(channel), point, AttemptState(state)) for channel, point, state in attempts or ()],
+        attempts=[Attempted(channel, point, AttemptState(state)) for channel, point, state in attempts or ()],
     )
 
 
 def _point(key: int, kind: str, address: str, channels: list[str] | None, priority: int) -> ContactPoint:
-    return ContactPoint(key, ContactKind(kind), address, tuple(Channel(name) for name in channels or ()), priority)
+    return ContactPoint(key, ContactKind(kind), address, tuple(channels or ()), priority)

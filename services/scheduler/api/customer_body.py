@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from services.scheduler.domain.contacts import Unusable, normalise_email, normalise_phone
 from services.scheduler.domain.new_invoice import NewContactPoint, NewCustomer
 from shared.kernel.errors import FieldError
-from shared.routing.channels import REACHED_THROUGH, Channel, ContactKind
+from shared.routing.channels import REACHED_THROUGH, ChannelName, ContactKind
 from shared.web.fields import Country, Language, Ref, TimeZone
 from shared.web.strict import StrictModel
 
@@ -51,7 +51,7 @@ class ContactPointIn(StrictModel):
 
     kind: ContactKind
     address: Annotated[str, Field(min_length=1, max_length=4096, examples=["anna@example.com"])]
-    channels: Annotated[list[Channel], Field(min_length=1, max_length=7)] | None = None
+    channels: Annotated[list[ChannelName], Field(min_length=1, max_length=20)] | None = None
     priority: Annotated[int, Field(ge=0, le=1000, strict=True)] = 0
 
 
@@ -63,7 +63,7 @@ class CustomerIn(StrictModel):
     timezone: TimeZone | None = None
     country: Country | None = None
     contact_points: Annotated[list[ContactPointIn], Field(max_length=MOST_CONTACT_POINTS)] | None = None
-    preferred_channel: Channel | None = None
+    preferred_channel: ChannelName | None = None
     attributes: Attributes = Field(default_factory=dict)
 
 
