@@ -39,6 +39,20 @@ class HoldKind(StrEnum):
     PROMISE = "promise"
     DISPUTE = "dispute"
     BACKLOG = "backlog"  # imported long after its due date: a person decides whether it is chased
+    IN_FLIGHT = "in_flight"  # a payment is under way: until it comes, fails, or took too long
+    SAID_PAID = "said_paid"  # the customer says that the money is on its way: a few days for it to come
+
+
+class PromiseState(StrEnum):
+    OPEN = "open"  # its day has not passed
+    KEPT = "kept"  # by the end of its day enough had come
+    BROKEN = "broken"  # its day passed and more was open than it leaves
+    DROPPED = "dropped"  # a newer one took its place, an earlier part of it broke, or the invoice was closed
+
+
+class SaidBy(StrEnum):
+    CLERK = "clerk"  # through the API
+    CUSTOMER = "customer"  # on the pay page, in a reply, by a key of the telephone
 
 
 class SuppressionReason(StrEnum):
