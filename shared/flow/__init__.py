@@ -3,17 +3,22 @@
 from shared.flow.calendar import FIRST_DAY, FOREVER, LAST_DAY, Calendar, NeverOpens, Window, calendar_of, may_interrupt
 from shared.flow.conditions import ConditionInputs, Verdict, judge
 from shared.flow.reading import FlowTextError, read_yaml, standard
-from shared.flow.spec import Anchor, CatchUp, ContactWindow, Flow, Missed, OnUncertain, Repeat, Start, Step, Then, When
+from shared.flow.spec import CatchUp, ContactWindow, Flow, Missed, Start
+from shared.flow.steps import MAIN_LEG, THEN_LEG, Escalate, OnUncertain, Step, Then
+from shared.flow.when import Anchor, Repeat, When
 
 __all__ = [
     "FIRST_DAY",
     "FOREVER",
     "LAST_DAY",
+    "MAIN_LEG",
+    "THEN_LEG",
     "Anchor",
     "Calendar",
     "CatchUp",
     "ConditionInputs",
     "ContactWindow",
+    "Escalate",
     "Flow",
     "FlowTextError",
     "Missed",

@@ -1,7 +1,7 @@
 """Conditions of steps, in CEL: read, bounded and tried when a flow is read, judged when a reminder is due.
 
 What must stay true:
-- an expression reaches nothing but `invoice`, `customer` and `days_past_due`, and cannot loop;
+- an expression reaches nothing but `invoice`, `customer`, `history` and `days_past_due`, and cannot loop;
 - whatever it does, judging it gives a verdict: a condition that fails on some data (an attribute that this customer
   does not have) does not hold, and the verdict says why.
 """
@@ -17,14 +17,18 @@ import cel
 
 LONGEST = 500
 FAILURES = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)  # all that judging can raise
-NAMES = ("invoice", "customer", "days_past_due")
+NAMES = ("invoice", "customer", "history", "days_past_due")
 _LOOPS = re.compile(r"\b(all|exists|exists_one|existsOne|map|filter|transform\w*|sortBy|bind)\s*\(")
 _ATTRIBUTE = r"""attributes\s*(\.\s*|\[\s*["']){name}\b"""
 
 
 @dataclass(frozen=True, slots=True)
 class ConditionInputs:
-    """What an expression may read. Amounts become CEL doubles; attributes are the caller's own JSON values."""
+    """What an expression may read. Amounts become CEL doubles; attributes are the caller's own JSON values.
+
+    `sent`: how many of the invoice's messages went out before; `last_outcome`: what became of the latest of them, a
+    state of an attempt such as 'delivered' or 'undelivered', '' before the first; `promises_broken`: how many.
+    """
 
     open_amount: Decimal
     amount: Decimal
@@ -36,6 +40,9 @@ class ConditionInputs:
     locale: str = ""
     timezone: str = ""
     country: str = ""
+    sent: int = 0
+    last_outcome: str = ""
+    promises_broken: int = 0
 
     def as_variables(self) -> dict[str, Any]:
         return {
@@ -52,6 +59,11 @@ class ConditionInputs:
                 "country": self.country,
                 "attributes": dict(self.customer_attributes),
             },
+            "history": {
+                "sent": self.sent,
+                "last_outcome": self.last_outcome,
+                "promises_broken": self.promises_broken,
+            },
             "days_past_due": self.days_past_due,
         }
 
@@ -64,7 +76,12 @@ class Verdict:
     detail: str
 
 
+# Tried when a flow is activated: the right side of && and || is judged with some of them only.
 _EXAMPLE = ConditionInputs(Decimal(100), Decimal(100), "EUR", 1)
+_OTHERS = (
+    ConditionInputs(Decimal(0), Decimal("0.01"), "EUR", -400, locale="es", country="ES"),
+    ConditionInputs(Decimal(10**9), Decimal(10**9), "USD", 400, {}, {}, "c", "en-US", "UTC", "US", 99, "undelivered", 9),
+)
 
 
 def judge(expression: str, inputs: ConditionInputs) -> Verdict:
@@ -90,22 +107,37 @@ def check(expression: str) -> str:
     for name in program.variables():
         if name not in NAMES:
             raise ValueError(f"unknown name '{name}'; a condition knows {', '.join(NAMES)}")
-    _try(expression, program)
+    _try(expression, program, _EXAMPLE)
     return expression
 
 
-def _try(expression: str, program: cel.Program) -> None:
+def trouble(expression: str) -> str | None:
+    """What an expression that `check` lets pass does on other data, if that cannot work."""
     try:
-        result = program.execute(_EXAMPLE.as_variables())
+        for example in _OTHERS:
+            _try(expression, _compiled(expression), example)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _try(expression: str, program: cel.Program, example: ConditionInputs) -> None:
+    try:
+        result = program.execute(example.as_variables())
     except KeyError as missing:
         name = str(missing.args[0])
         if re.search(_ATTRIBUTE.format(name=re.escape(name)), expression):
             return  # attributes are the ERP's own: which ones there are is not known here
-        raise ValueError(f"invoice and customer have no field '{name}'") from None
+        raise ValueError(f"invoice, customer and history have no field '{name}'") from None
     except FAILURES as error:
         raise ValueError(f"cannot be judged: {error!s:.200}") from None
     if not isinstance(result, bool):
         raise ValueError(f"a condition is true or false, this one gives {result!r:.50}")
+
+
+def reads(expression: str) -> frozenset[str]:
+    """Which of invoice, customer, history and days_past_due decide."""
+    return frozenset(_compiled(expression).variables())
 
 
 def _first_fault(error: ValueError) -> str:

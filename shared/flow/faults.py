@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from shared.flow.spec import Flow
+    from shared.flow.steps import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,10 @@ def faults_of(flow: Flow) -> list[Fault]:
     return [fault for kind in KINDS for fault in kind(flow)]
 
 
+def _moment(step: Step) -> str:
+    return f"on {step.when.on}" if step.when.on else f"after {step.when.after}"
+
+
 def _named_twice(flow: Flow) -> Iterator[Fault]:
     first: dict[str, int] = {}
     for index, step in enumerate(flow.steps):
@@ -35,7 +40,7 @@ def _named_twice(flow: Flow) -> Iterator[Fault]:
 def _repeats_without_a_date(flow: Flow) -> Iterator[Fault]:
     for index, step in enumerate(flow.steps):
         if step.repeat and step.when.anchor != "due":
-            detail = f"step '{step.id}' is on {step.when.on}, which comes once; only steps around the due date repeat"
+            detail = f"step '{step.id}' is {_moment(step)}, which comes once; only steps around the due date repeat"
             yield Fault(("steps", index, "repeat"), detail, step.repeat)
 
 
@@ -49,7 +54,46 @@ def _repeats_after_payment(flow: Flow) -> Iterator[Fault]:
 def _thanks_that_never_go(flow: Flow) -> Iterator[Fault]:
     for index, step in enumerate(flow.steps):
         if step.when.anchor == "payment" and step.requires_open:
-            detail = f"step '{step.id}' is on payment, when nothing is open any more; say requires_open: false"
+            detail = f"step '{step.id}' is {_moment(step)}, when nothing is open any more; say requires_open: false"
+            yield Fault(("steps", index, "requires_open"), detail, step.requires_open)
+
+
+def _repeats_without_end(flow: Flow) -> Iterator[Fault]:
+    for index, step in enumerate(flow.steps):
+        if step.repeat and step.repeat.times is None:
+            detail = f"step '{step.id}' repeats without end; say how often in all, such as times: 12"
+            yield Fault(("steps", index, "repeat", "times"), detail, None)
+
+
+def _follows_a_broadcast(flow: Flow) -> Iterator[Fault]:
+    for index, step in enumerate(flow.steps):
+        if step.then and step.broadcast:
+            detail = f"step '{step.id}' is a broadcast, so 'then' would follow several messages; use channels instead"
+            yield Fault(("steps", index, "then"), detail, step.then)
+
+
+def _fallback_of_a_broadcast(flow: Flow) -> Iterator[Fault]:
+    for index, step in enumerate(flow.steps):
+        if step.broadcast and (step.fallback_after is not None or step.on_uncertain == "next_channel"):
+            word = "fallback_after" if step.fallback_after is not None else "on_uncertain"
+            detail = (
+                f"step '{step.id}' is a broadcast: each of its messages has one channel and no next one; remove {word}"
+            )
+            yield Fault(("steps", index, word), detail, getattr(step, word))
+
+
+def _acts_without_a_date(flow: Flow) -> Iterator[Fault]:
+    for index, step in enumerate(flow.steps):
+        if not step.speaks and step.when.anchor != "due":
+            word = "stop" if step.stop else "escalate"
+            detail = f"step '{step.id}' is not around the due date; only there a step may say {word}"
+            yield Fault(("steps", index, "when"), detail, step.when)
+
+
+def _acts_without_a_debt(flow: Flow) -> Iterator[Fault]:
+    for index, step in enumerate(flow.steps):
+        if not step.speaks and not step.requires_open:
+            detail = f"step '{step.id}' is about an open invoice; remove requires_open: false"
             yield Fault(("steps", index, "requires_open"), detail, step.requires_open)
 
 
@@ -64,6 +108,11 @@ KINDS: tuple[Callable[[Flow], Iterator[Fault]], ...] = (
     _named_twice,
     _repeats_without_a_date,
     _repeats_after_payment,
+    _repeats_without_end,
     _thanks_that_never_go,
+    _follows_a_broadcast,
+    _fallback_of_a_broadcast,
+    _acts_without_a_date,
+    _acts_without_a_debt,
     _fallback_at_once,
 )

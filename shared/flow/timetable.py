@@ -1,9 +1,10 @@
 """The steps around a due date, as offsets in days: which one follows which, without looking at a calendar.
 
-What must stay true: an occurrence is known by its number alone, `offset + (n - 1) * every` days after the due date,
-so that planning it again gives the same row.
+What must stay true: an occurrence is known by its number alone, `day(n)` days after the due date, so that planning it
+again gives the same row. Only steps that speak count as what follows: handing over to a person silences nobody.
 """
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -18,24 +19,38 @@ class DatedStep:
     at: int
     every: int
     times: int
+    speaks: bool = True
 
     def day(self, occurrence: int) -> int:
         return self.offset + (occurrence - 1) * self.every
 
+    def latest_by(self, offset: int) -> int:
+        """The last occurrence that falls on this day or before it; 0 when there is none."""
+        if offset < self.offset:
+            return 0
+        return min((offset - self.offset) // self.every + 1, self.times) if self.every else 1
+
     def first_after(self, offset: int) -> int | None:
         """The first day of this step that is later than `offset`."""
-        if self.offset > offset:
-            return self.offset
-        if self.every == 0:
-            return None
-        occurrence = (offset - self.offset) // self.every + 2
+        occurrence = self.latest_by(offset) + 1
         return self.day(occurrence) if occurrence <= self.times else None
 
     def falls_on(self, offset: int) -> bool:
-        if self.every == 0:
-            return offset == self.offset
-        steps, rest = divmod(offset - self.offset, self.every)
-        return rest == 0 and 0 <= steps < self.times
+        occurrence = self.latest_by(offset)
+        return occurrence > 0 and self.day(occurrence) == offset
+
+
+@dataclass(frozen=True, slots=True)
+class CountedStep(DatedStep):
+    """Of business days: how far apart its occurrences lie depends on weekends and holidays, so they are listed."""
+
+    days: tuple[int, ...] = ()
+
+    def day(self, occurrence: int) -> int:
+        return self.days[occurrence - 1]
+
+    def latest_by(self, offset: int) -> int:
+        return bisect_right(self.days, offset)
 
 
 class Timetable:
@@ -52,12 +67,12 @@ class Timetable:
         return self._by_id[step_id]
 
     def following(self, offset: int) -> int | None:
-        """The offset of the next day after `offset` on which any step falls; None when it was the last."""
+        """The offset of the next day after `offset` on which any step speaks; None when it was the last."""
         if offset not in self._following:
-            days = [day for step in self.steps if (day := step.first_after(offset)) is not None]
+            days = [day for step in self.steps if step.speaks and (day := step.first_after(offset)) is not None]
             self._following[offset] = min(days, default=None)
         return self._following[offset]
 
     def last_on(self, offset: int) -> int:
-        """The index of the last step, in the order of the flow, that falls on this day."""
-        return max(step.index for step in self.steps if step.falls_on(offset))
+        """The index of the last step, in the order of the flow, that speaks on this day; -1 when none does."""
+        return max((step.index for step in self.steps if step.speaks and step.falls_on(offset)), default=-1)
