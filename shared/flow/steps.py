@@ -97,7 +97,7 @@ class Step(Part):
         if leg == THEN_LEG and self.then is not None:
             return self.then.channels
         if self.broadcast:
-            return (Channel(leg),)
+            return (leg,)
         return self.channels or ()
 
     def message_of(self, leg: str) -> str:
