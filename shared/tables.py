@@ -215,7 +215,8 @@ class Invoice(SQLModel, table=True):
 
 class Installment(SQLModel, table=True):
     """One due date's part of an invoice. Scheduler writes amount and credited, payments allocated; the database
-    subtracts."""
+    subtracts. `checked_at`: when a polled source last said what is owed; `waived_at`: when it was asked in vain and its
+    `on_unknown` says to send all the same."""
 
     __tablename__ = "installment"
     __table_args__ = (
@@ -237,6 +238,7 @@ class Installment(SQLModel, table=True):
         default=None, sa_column=Column(MONEY, Computed("amount - credited - allocated", persisted=True), nullable=False)
     )
     checked_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+    waived_at: datetime | None = Field(default=None, sa_column=moment(null=True))
 
 
 class Hold(SQLModel, table=True):
@@ -541,6 +543,7 @@ class Payment(SQLModel, table=True):
         Index("ix_payment_reference", "reference", postgresql_where=text("invoice_id IS NULL")),
         Index("ix_payment_unmatched", "id", postgresql_where=text("allocated < amount")),
         Index("ix_payment_invoice", "invoice_id"),
+        Index("ix_payment_polled", "invoice_id", postgresql_where=text("says_paid IS NOT NULL")),
         Index(
             "ix_payment_payer_iban",
             text("(payer ->> 'iban')"),
@@ -563,6 +566,8 @@ class Payment(SQLModel, table=True):
     created_at: datetime | None = Field(default=None, sa_column=moment(default=BUSINESS_NOW))
     remittance: str | None = Field(default=None, sa_column=string(null=True))
     in_flight_until: datetime | None = Field(default=None, sa_column=moment(null=True))
+    # Of a polled source: all that it says was paid of the invoice; `amount` is what no other payment explains.
+    says_paid: Decimal | None = Field(default=None, sa_column=money(null=True))
 
 
 class Allocation(SQLModel, table=True):
@@ -576,6 +581,108 @@ class Allocation(SQLModel, table=True):
     payment_id: int = Field(sa_column=Column(BigInteger, ForeignKey("payment.id"), primary_key=True))
     installment_id: int = Field(sa_column=Column(BigInteger, ForeignKey("installment.id"), primary_key=True))
     amount: Decimal = Field(sa_column=money())
+
+
+class PaymentCheck(SQLModel, table=True):
+    """The one row that says how fresh the word of a polled source has to be before a reminder goes (NULL: nobody can be
+    asked), and which process asks ahead."""
+
+    __tablename__ = "payment_check"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+    id: int = Field(default=1, sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    fresh_for: timedelta | None = Field(default=None, sa_column=Column(Interval, nullable=True))
+    asker: str | None = Field(default=None, sa_column=string(null=True))
+    asks_until: datetime | None = Field(default=None, sa_column=moment(null=True))
+
+
+# --- what the ERP is told (written by payments)
+# --------------------------------------------------------------------------------
+
+
+class WebhookEndpoint(SQLModel, table=True):
+    """Where events go. `secrets`: [{secret, until}], the current one first; readable by payments alone. `failing_since`:
+    the first failure after the last success; `failures` in a row since then."""
+
+    __tablename__ = "webhook_endpoint"
+    id: int | None = Field(default=None, sa_column=key())
+    url: str = Field(sa_column=string())
+    events: list[str] | None = Field(default=None, sa_column=Column(ARRAY(Text), nullable=True))
+    description: str | None = Field(default=None, sa_column=string(null=True))
+    secrets: list[Any] = Field(sa_column=Column(JSONB, nullable=False))
+    created_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+    disabled_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+    disabled_reason: str | None = Field(default=None, sa_column=string(null=True))
+    failing_since: datetime | None = Field(default=None, sa_column=moment(null=True))
+    failures: int = Field(default=0, sa_column=whole())
+    retry_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+
+
+class OutboundEvent(SQLModel, table=True):
+    """What is announced, derived once from an `event` (none: a test). `lane`: what it is ordered within, an invoice's id
+    or a customer's below zero. Refs, codes and amounts; no names, no addresses."""
+
+    __tablename__ = "outbound_event"
+    __table_args__ = (
+        UniqueConstraint("event_id", "type"),
+        Index("ix_outbound_event_created", "created_at"),
+    )
+    id: int | None = Field(default=None, sa_column=key())
+    event_id: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    type: str = Field(sa_column=string())
+    at: datetime = Field(sa_column=moment())
+    lane: int = Field(sa_column=Column(BigInteger, nullable=False))
+    data: dict[str, Any] = Field(default_factory=dict, sa_column=document())
+    created_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+
+
+class OutboundDelivery(SQLModel, table=True):
+    """An event on its way to an endpoint. While one is pending, later ones of its lane wait. `due_at` is also the lease
+    of whoever sends it now; `log`: the last tries."""
+
+    __tablename__ = "outbound_delivery"
+    __table_args__ = (
+        CheckConstraint("state IN ('pending', 'delivered', 'failed')", name="state"),
+        CheckConstraint("(state = 'pending') = (ended_at IS NULL)", name="ended"),
+        Index("ix_outbound_delivery_due", "endpoint_id", "due_at", postgresql_where=text("state = 'pending'")),
+        Index(
+            "ix_outbound_delivery_lane",
+            "endpoint_id",
+            "lane",
+            "outbound_event_id",
+            postgresql_where=text("state = 'pending'"),
+        ),
+    )
+    endpoint_id: int = Field(
+        sa_column=Column(
+            BigInteger, ForeignKey("webhook_endpoint.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+        )
+    )
+    outbound_event_id: int = Field(
+        sa_column=Column(
+            BigInteger, ForeignKey("outbound_event.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+        )
+    )
+    lane: int = Field(sa_column=Column(BigInteger, nullable=False))
+    state: str = Field(default="pending", sa_column=string(default="pending"))
+    due_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+    first_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+    ended_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+    tries: int = Field(default=0, sa_column=whole())
+    log: list[Any] = Field(default_factory=list, sa_column=Column(JSONB, nullable=False, server_default="[]"))
+
+
+class OutboundCursor(SQLModel, table=True):
+    """The one row that says how far the timeline was read: every `event` up to `read_to` was announced if it is to be.
+    `mark` becomes the next `read_to` once the transactions `writers`, which wrote when it was set, have ended."""
+
+    __tablename__ = "outbound_cursor"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+    id: int = Field(default=1, sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    read_to: int = Field(default=0, sa_column=Column(BigInteger, nullable=False, server_default="0"))
+    mark: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    writers: list[str] = Field(
+        default_factory=list, sa_column=Column(ARRAY(Text), nullable=False, server_default=text("'{}'"))
+    )
 
 
 # --- all services

@@ -25,10 +25,11 @@ GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO dunnock_scheduler, dunnock_di
 REVOKE EXECUTE ON FUNCTION match_waiting(bigint[], timestamptz) FROM dunnock_dispatcher, dunnock_sandbox;
 
 -- Everybody reads, except what holds secrets.
-GRANT SELECT ON creditor, customer, contact_point, flow_version, invoice, installment, hold, reminder, attempt, receipt, suppression,
-                customer_contact, bounce_mail, reply, payment_event, payment, allocation, event, api_key, idempotency, business_clock
+GRANT SELECT ON creditor, customer, contact_point, flow_version, template_version, invoice, installment, hold, promise, reminder,
+                attempt, receipt, suppression, customer_contact, bounce_mail, reply, payment_event, payment, allocation, event, api_key, idempotency, business_clock,
+                payment_check
    TO dunnock_scheduler, dunnock_dispatcher, dunnock_payments;
-GRANT SELECT ON business_clock, reminder, attempt, invoice, hold TO dunnock_sandbox;
+GRANT SELECT ON business_clock, reminder, attempt, invoice, hold, promise TO dunnock_sandbox;
 
 -- All append to the timeline and keep the answers of their idempotent calls; nobody changes the timeline.
 GRANT INSERT ON event TO dunnock_scheduler, dunnock_dispatcher, dunnock_payments;
@@ -37,6 +38,7 @@ GRANT INSERT, UPDATE, DELETE ON idempotency TO dunnock_scheduler, dunnock_dispat
 -- scheduler: who and what, and the plan. It inserts reminders; payments and dispatcher only move them.
 GRANT INSERT, UPDATE ON creditor, customer, contact_point, hold, api_key TO dunnock_scheduler;
 GRANT INSERT ON flow_version TO dunnock_scheduler;
+GRANT INSERT, UPDATE (state) ON promise TO dunnock_scheduler;
 GRANT INSERT, UPDATE ON invoice TO dunnock_scheduler;
 GRANT INSERT (invoice_id, no, due_date, amount, credited), UPDATE (due_date, amount, credited), DELETE ON installment TO dunnock_scheduler;
 GRANT INSERT ON reminder TO dunnock_scheduler;
@@ -50,6 +52,7 @@ GRANT INSERT, UPDATE ON attempt TO dunnock_dispatcher;
 GRANT INSERT ON receipt, bounce_mail, reply TO dunnock_dispatcher;
 GRANT INSERT, DELETE ON suppression TO dunnock_dispatcher;
 GRANT INSERT, UPDATE ON customer_contact TO dunnock_dispatcher;
+GRANT INSERT ON template_version TO dunnock_dispatcher;
 GRANT UPDATE (row_lock, replan_at) ON invoice TO dunnock_dispatcher;
 
 -- payments: the money; cancels and releases reminders; settles invoices.
@@ -61,7 +64,11 @@ GRANT UPDATE (allocated, checked_at, waived_at) ON installment TO dunnock_paymen
 GRANT UPDATE ON payment_check TO dunnock_payments;
 GRANT UPDATE (row_lock, settled_n, settled_at, replan_at) ON invoice TO dunnock_payments;
 GRANT UPDATE (state, reason, due_at, queued_at) ON reminder TO dunnock_payments;
-GRANT INSERT, UPDATE (reason, until, amount, released_at) ON hold TO dunnock_payments;
+-- the pay page: what the customer says there, and the link to it
+GRANT INSERT, UPDATE (reason, note, said_by, until, amount, released_at) ON hold TO dunnock_payments;
+GRANT INSERT, UPDATE (state) ON promise TO dunnock_payments;
+GRANT UPDATE (locale, preferred_channel) ON customer TO dunnock_payments;
+GRANT UPDATE (token, token_until) ON invoice TO dunnock_payments;
 -- what it announces to the ERP; endpoints hold secrets
 GRANT SELECT, INSERT, UPDATE, DELETE ON webhook_endpoint, outbound_event, outbound_delivery TO dunnock_payments;
 GRANT SELECT, UPDATE ON outbound_cursor TO dunnock_payments;

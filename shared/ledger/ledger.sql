@@ -710,7 +710,7 @@ BEGIN
     RETURNING i.id, i.settled_at
   ), promises AS (
     UPDATE hold h SET released_at = v_now FROM changed c
-     WHERE h.invoice_id = c.id AND c.settled_at IS NOT NULL AND h.kind = 'promise' AND h.released_at IS NULL
+     WHERE h.invoice_id = c.id AND c.settled_at IS NOT NULL AND h.kind IN ('promise', 'in_flight') AND h.released_at IS NULL
   )
   INSERT INTO event (at, invoice_id, kind, data)
   SELECT v_now, c.id, CASE WHEN c.settled_at IS NULL THEN 'invoice.reopened' ELSE 'invoice.paid' END, '{}' FROM changed c;
@@ -750,7 +750,7 @@ END
 $$;
 
 -- Gives a payment's money to what it pays: less than before is taken back from the youngest due date, more fills the oldest first.
--- The rest of a payment that a person has allocated (by_hand) is that person's. An installment that is open again is planned anew.
+-- The rest of a payment that a person has allocated (by_hand) or that was for several invoices (split) is a person's. An installment that is open again is planned anew.
 -- The caller holds the locks of the payment and of every invoice that it touches.
 CREATE OR REPLACE FUNCTION apply_payment(p_payment bigint, p_now timestamptz) RETURNS bigint[] LANGUAGE plpgsql AS
 $$
@@ -787,7 +787,7 @@ BEGIN
     UPDATE invoice SET replan_at = coalesce(replan_at, p_now) WHERE id = ANY (v_reopened) AND closed_as IS NULL;
   END IF;
 
-  v_reason := CASE WHEN v_payment.unmatched_reason = 'by_hand' THEN 'by_hand'
+  v_reason := CASE WHEN v_payment.unmatched_reason IN ('by_hand', 'split') THEN v_payment.unmatched_reason
                    WHEN v_invoice.id IS NULL THEN 'unknown_invoice'
                    WHEN v_payment.currency <> v_invoice.currency THEN 'other_currency'
                    WHEN v_invoice.closed_as IS NOT NULL THEN 'invoice_' || v_invoice.closed_as END;
@@ -808,7 +808,8 @@ BEGIN
   END IF;
 
   UPDATE payment SET allocated = amount - v_rest,
-                     unmatched_reason = CASE WHEN v_rest > 0 OR v_reason = 'by_hand' THEN v_reason END WHERE id = p_payment;
+                     unmatched_reason = CASE WHEN v_rest > 0 OR v_reason IN ('by_hand', 'split') THEN v_reason END
+   WHERE id = p_payment;
   RETURN v_touched;
 END
 $$;
@@ -825,7 +826,7 @@ DECLARE
   v_row record;
 BEGIN
   SELECT array_agg(l.id) INTO v_payments FROM (
-    SELECT y.id FROM payment y WHERE y.invoice_id = ANY (v_invoices) AND y.unmatched_reason IS DISTINCT FROM 'by_hand'
+    SELECT y.id FROM payment y WHERE y.invoice_id = ANY (v_invoices) AND coalesce(y.unmatched_reason, '') NOT IN ('by_hand', 'split')
      ORDER BY y.id FOR UPDATE) l;
   WITH freed AS (
     DELETE FROM allocation a WHERE a.payment_id = ANY (v_payments) RETURNING a.installment_id, a.amount
@@ -855,6 +856,52 @@ $$
                   (SELECT min(i.id) FROM invoice i WHERE p_ref IS NULL AND i.payment_reference = p_reference HAVING count(*) = 1))
 $$;
 
+-- Money under way stops the reminders of its invoice until it comes, fails or took too long: one hold for all such payments of an
+-- invoice, moved or ended as they change. The caller holds the invoices' locks.
+CREATE OR REPLACE FUNCTION keep_in_flight(p_invoices bigint[], p_now timestamptz) RETURNS void LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_ended bigint[];
+BEGIN
+  WITH wanted AS (
+    SELECT i AS invoice_id, (SELECT max(y.in_flight_until) FROM payment y WHERE y.invoice_id = i AND y.in_flight_until > p_now) AS until
+      FROM (SELECT DISTINCT unnest(p_invoices) AS i) u
+  ), moved AS (
+    UPDATE hold h SET until = w.until FROM wanted w
+     WHERE h.invoice_id = w.invoice_id AND h.kind = 'in_flight' AND h.released_at IS NULL AND h.until > p_now AND w.until IS NOT NULL
+    RETURNING h.invoice_id
+  ), placed AS (
+    INSERT INTO hold (kind, invoice_id, reason, starts_at, until)
+    SELECT 'in_flight', w.invoice_id, 'a payment is under way', p_now, w.until FROM wanted w JOIN invoice i ON i.id = w.invoice_id
+     WHERE w.until IS NOT NULL AND i.settled_at IS NULL AND i.closed_as IS NULL AND w.invoice_id NOT IN (SELECT m.invoice_id FROM moved m)
+    RETURNING invoice_id, until
+  ), log AS (
+    INSERT INTO event (at, invoice_id, kind, data)
+    SELECT p_now, p.invoice_id, 'hold.placed',
+           jsonb_build_object('hold', 'in_flight', 'reason', 'a payment is under way', 'until', p.until) FROM placed p
+  )
+  SELECT array_agg(h.id) INTO v_ended FROM hold h JOIN wanted w ON w.invoice_id = h.invoice_id
+   WHERE h.kind = 'in_flight' AND h.released_at IS NULL AND w.until IS NULL;
+  IF v_ended IS NOT NULL THEN PERFORM release_holds(v_ended, p_now); END IF;
+END
+$$;
+
+-- Right after record_payment() of a pending payment, in its transaction: holds the reminders for p_for from its first word on.
+CREATE OR REPLACE FUNCTION hold_in_flight(p_payment bigint, p_for interval, p_now timestamptz) RETURNS void LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_invoice bigint;
+BEGIN
+  UPDATE payment y SET in_flight_until = coalesce(y.in_flight_until, y.created_at + p_for)
+   WHERE y.id = p_payment AND p_for > interval '0' AND (
+     SELECT bool_and(e.kind IN ('pending', 'failed')) AND sum(CASE e.kind WHEN 'pending' THEN 1 ELSE -1 END) > 0
+       FROM payment_event e WHERE e.source_id = y.source_id AND e.payment_ref = y.payment_ref)
+  RETURNING y.invoice_id INTO v_invoice;
+  IF v_invoice IS NOT NULL THEN PERFORM keep_in_flight(ARRAY[v_invoice], v_now); END IF;
+END
+$$;
+
 -- What a source says about a payment: stored, folded, allocated and settled in one transaction. `fresh` false: heard before.
 -- `wait` is the hand-off barrier in seconds that the caller sits out before it acknowledges, a repeated event too.
 -- Raises 40001 when another event of the same payment got in between: call again.
@@ -874,6 +921,7 @@ DECLARE
   v_locked bigint[];
   v_known record;
   v_payment record;
+  v_was_in_flight boolean;
   v_fresh boolean;
 BEGIN
   -- By key, one table at a time: an OR or a join here would read whole tables, and a plan once made stays.
@@ -906,21 +954,25 @@ BEGIN
 
   IF v_fresh THEN
     IF NOT v_payment.is_new THEN
+      v_was_in_flight := v_payment.in_flight_until IS NOT NULL;
       WITH fold AS (
         SELECT coalesce(max(e.amount) FILTER (WHERE e.kind = 'confirmed'), 0) AS confirmed,
                bool_or(e.kind = 'reversed' AND e.amount IS NULL) AS wholly,
                coalesce(sum(e.amount) FILTER (WHERE e.kind = 'reversed'), 0) AS reversed,
                max(e.currency) FILTER (WHERE e.kind = 'confirmed') AS currency, max(e.invoice_ref) AS invoice_ref,
-               max(e.installment_no) AS installment_no, max(e.reference) AS reference, max(e.paid_at) AS paid_at
+               max(e.installment_no) AS installment_no, max(e.reference) AS reference, max(e.paid_at) AS paid_at,
+               bool_and(e.kind IN ('pending', 'failed')) AND sum(CASE e.kind WHEN 'pending' THEN 1 ELSE -1 END) > 0 AS in_flight
           FROM payment_event e WHERE e.source_id = p_source AND e.payment_ref = p_payment_ref
       )
       UPDATE payment y
          SET amount = CASE WHEN f.wholly THEN 0 ELSE greatest(0, f.confirmed - f.reversed) END,
              allocated = least(y.allocated, CASE WHEN f.wholly THEN 0 ELSE greatest(0, f.confirmed - f.reversed) END),
              currency = f.currency, invoice_ref = f.invoice_ref, installment_no = f.installment_no, reference = f.reference,
-             paid_at = f.paid_at, payer = coalesce(p_payer, y.payer), invoice_id = coalesce(y.invoice_id, v_target)
+             paid_at = f.paid_at, payer = coalesce(p_payer, y.payer), invoice_id = coalesce(y.invoice_id, v_target),
+             in_flight_until = CASE WHEN f.in_flight THEN y.in_flight_until END
         FROM fold f WHERE y.id = v_payment.id
       RETURNING y.* INTO v_payment;
+      IF v_was_in_flight AND v_payment.in_flight_until IS NULL THEN PERFORM keep_in_flight(v_locked, v_now); END IF;
     END IF;
     PERFORM apply_payment(v_payment.id, v_now);
     IF p_kind = 'reversed' OR v_payment.installment_no IS NOT NULL THEN
@@ -973,6 +1025,9 @@ BEGIN
   v_touched := v_touched || refillable(p_invoices);
   PERFORM refill(v_touched, v_now);
   PERFORM settle(v_touched, v_now);
+  IF EXISTS (SELECT FROM payment y WHERE y.invoice_id = ANY (v_touched) AND y.in_flight_until IS NOT NULL) THEN
+    PERFORM keep_in_flight(v_touched, v_now);
+  END IF;
   RETURN v_touched;
 END
 $$;
@@ -1095,26 +1150,126 @@ BEGIN
 END
 $$;
 
--- A dated stop. Idempotent: the same kind on the same scope is moved, not doubled. Answers the hold's id and the barrier (a hold on
--- a customer or on everything locks no invoice: the whole window).
-CREATE OR REPLACE FUNCTION place_hold(
-  p_kind text, p_invoice bigint, p_customer bigint, p_reason text, p_amount numeric, p_until timestamptz, p_window interval,
-  p_now timestamptz, OUT hold_id bigint, OUT wait double precision) LANGUAGE plpgsql AS
+-- A dated stop. Idempotent: the same kind on the same scope is moved, not doubled; what had waited for an end that comes earlier now
+-- comes earlier too. p_note: the customer's own words, never on the timeline. Answers the hold's id and the barrier (a hold on a
+-- customer or on everything locks no invoice: the whole window).
+CREATE OR REPLACE FUNCTION place_stop(
+  p_kind text, p_invoice bigint, p_customer bigint, p_reason text, p_note text, p_by text, p_amount numeric, p_until timestamptz,
+  p_window interval, p_now timestamptz, OUT hold_id bigint, OUT wait double precision) LANGUAGE plpgsql AS
 $$
 DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
 BEGIN
   PERFORM FROM invoice i WHERE i.id = p_invoice FOR NO KEY UPDATE;
-  UPDATE hold h SET reason = p_reason, until = p_until, amount = p_amount
-   WHERE h.kind = p_kind AND h.invoice_id IS NOT DISTINCT FROM p_invoice AND h.customer_id IS NOT DISTINCT FROM p_customer
-     AND h.released_at IS NULL AND h.until > v_now RETURNING h.id INTO hold_id;
+  WITH was AS MATERIALIZED (
+    SELECT h.id, h.until FROM hold h
+     WHERE h.kind = p_kind AND h.invoice_id IS NOT DISTINCT FROM p_invoice AND h.customer_id IS NOT DISTINCT FROM p_customer
+       AND h.released_at IS NULL AND h.until > v_now ORDER BY h.id FOR UPDATE
+  ), moved AS (
+    UPDATE hold h SET reason = p_reason, note = p_note, said_by = p_by, until = p_until, amount = p_amount
+      FROM was w WHERE h.id = w.id
+  ), earlier AS (
+    UPDATE reminder r SET due_at = p_until FROM was w, invoice i
+     WHERE p_until < w.until AND i.id = r.invoice_id AND r.state = 'pending' AND NOT r.requires_open AND r.due_at = w.until
+       AND (p_invoice = i.id OR p_customer = i.customer_id OR (p_invoice IS NULL AND p_customer IS NULL))
+  )
+  SELECT max(w.id) INTO hold_id FROM was w;
   IF hold_id IS NULL THEN
-    INSERT INTO hold (kind, invoice_id, customer_id, reason, amount, starts_at, until)
-    VALUES (p_kind, p_invoice, p_customer, p_reason, p_amount, v_now, p_until) RETURNING id INTO hold_id;
+    INSERT INTO hold (kind, invoice_id, customer_id, reason, note, said_by, amount, starts_at, until)
+    VALUES (p_kind, p_invoice, p_customer, p_reason, p_note, p_by, p_amount, v_now, p_until) RETURNING id INTO hold_id;
   END IF;
   INSERT INTO event (at, invoice_id, customer_id, kind, data)
-  VALUES (v_now, p_invoice, p_customer, 'hold.placed', jsonb_build_object('hold', p_kind, 'reason', p_reason, 'until', p_until));
+  VALUES (v_now, p_invoice, p_customer, 'hold.placed',
+          jsonb_build_object('hold', p_kind, 'reason', p_reason, 'until', p_until)
+          || CASE WHEN p_by = 'clerk' THEN '{}' ELSE jsonb_build_object('by', p_by) END);
   wait := CASE WHEN p_invoice IS NULL THEN extract(epoch FROM p_window) ELSE barrier(ARRAY[p_invoice], p_window) END;
+END
+$$;
+
+-- A dated stop that a clerk places, and processes of an older version.
+CREATE OR REPLACE FUNCTION place_hold(
+  p_kind text, p_invoice bigint, p_customer bigint, p_reason text, p_amount numeric, p_until timestamptz, p_window interval,
+  p_now timestamptz, OUT hold_id bigint, OUT wait double precision) LANGUAGE plpgsql AS
+$$
+BEGIN
+  IF p_kind = 'promise' AND p_invoice IS NOT NULL THEN
+    SELECT s.hold_id, s.wait INTO hold_id, wait
+      FROM place_promise(p_invoice, ARRAY[p_until], ARRAY[p_amount], p_reason, 'clerk', p_window, p_now) s;
+  ELSE
+    SELECT s.hold_id, s.wait INTO hold_id, wait
+      FROM place_stop(p_kind, p_invoice, p_customer, p_reason, NULL, 'clerk', p_amount, p_until, p_window, p_now) s;
+  END IF;
+END
+$$;
+
+-- A promise to pay on one or several days (p_until ascending: the ends of those days); an amount left out means all that is open then.
+-- It takes the place of an earlier one, and holds the invoice to its last day. p_reason, p_by: as place_stop.
+CREATE OR REPLACE FUNCTION place_promise(
+  p_invoice bigint, p_until timestamptz[], p_amounts numeric[], p_reason text, p_by text, p_window interval, p_now timestamptz,
+  OUT hold_id bigint, OUT wait double precision) LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_open numeric;
+BEGIN
+  PERFORM FROM invoice i WHERE i.id = p_invoice FOR NO KEY UPDATE;
+  SELECT sum(n.open_amount) INTO v_open FROM installment n WHERE n.invoice_id = p_invoice;
+  UPDATE promise SET state = 'dropped' WHERE invoice_id = p_invoice AND state = 'open';
+  INSERT INTO promise (invoice_id, until, amount, leaves, said_by, made_at)
+  SELECT p_invoice, d.until, d.amount,
+         CASE WHEN d.amount IS NULL THEN 0 ELSE greatest(0, v_open - sum(d.amount) OVER (ORDER BY d.nth)) END, p_by, v_now
+    FROM unnest(p_until, p_amounts) WITH ORDINALITY AS d (until, amount, nth);
+  SELECT s.hold_id, s.wait INTO hold_id, wait
+    FROM place_stop('promise', p_invoice, NULL, p_reason, NULL, p_by,
+                    CASE WHEN array_position(p_amounts, NULL) IS NULL THEN (SELECT sum(a) FROM unnest(p_amounts) a) END,
+                    p_until[array_length(p_until, 1)], p_window, v_now) s;
+END
+$$;
+
+-- Promises whose day is over: kept if no more is open than they leave, else broken. A broken one ends its hold, and what else was
+-- promised for the invoice. Answers each invoice that it judged, once for every date.
+CREATE OR REPLACE FUNCTION judge_promises(p_now timestamptz, p_limit integer)
+RETURNS TABLE (invoice_id bigint, state text) LANGUAGE plpgsql AS
+$$
+#variable_conflict use_column
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_ids bigint[];
+  v_invoices bigint[];
+BEGIN
+  SELECT array_agg(c.id), array_agg(DISTINCT c.invoice_id) INTO v_ids, v_invoices
+    FROM (SELECT p.id, p.invoice_id FROM promise p WHERE p.state = 'open' AND p.until <= v_now ORDER BY p.until, p.id LIMIT p_limit) c;
+  IF v_ids IS NULL THEN RETURN; END IF;
+  SELECT array_agg(l.id) INTO v_invoices
+    FROM (SELECT i.id FROM invoice i WHERE i.id = ANY (v_invoices) ORDER BY i.id FOR NO KEY UPDATE SKIP LOCKED) l;
+
+  RETURN QUERY
+  WITH judged AS MATERIALIZED (
+    SELECT p.id, CASE WHEN i.closed_as IS NOT NULL THEN 'dropped' WHEN t.open_amount <= p.leaves THEN 'kept' ELSE 'broken' END AS verdict
+      FROM promise p JOIN invoice i ON i.id = p.invoice_id
+      CROSS JOIN LATERAL (SELECT sum(n.open_amount) AS open_amount FROM installment n WHERE n.invoice_id = i.id) t
+     WHERE p.id = ANY (v_ids) AND p.invoice_id = ANY (v_invoices) AND p.state = 'open'
+  ), broken AS (
+    SELECT p.invoice_id, min(p.until) AS until FROM judged j JOIN promise p ON p.id = j.id WHERE j.verdict = 'broken' GROUP BY 1
+  ), final AS (
+    SELECT p.id, p.invoice_id, p.until, p.amount, CASE WHEN p.until > b.until THEN 'dropped' ELSE j.verdict END AS verdict
+      FROM promise p LEFT JOIN judged j ON j.id = p.id LEFT JOIN broken b ON b.invoice_id = p.invoice_id
+     WHERE p.invoice_id = ANY (v_invoices) AND p.state = 'open' AND (j.id IS NOT NULL OR p.until > b.until)
+  ), told AS (
+    UPDATE promise p SET state = f.verdict FROM final f WHERE p.id = f.id
+  ), ended AS (
+    UPDATE hold h SET released_at = least(h.until, v_now) FROM broken b
+     WHERE h.invoice_id = b.invoice_id AND h.kind = 'promise' AND h.released_at IS NULL RETURNING h.invoice_id, h.until
+  ), back AS (
+    UPDATE reminder r SET due_at = v_now FROM ended e
+     WHERE r.invoice_id = e.invoice_id AND r.state = 'pending' AND NOT r.requires_open AND r.due_at = e.until AND e.until > v_now
+  ), log AS (
+    INSERT INTO event (at, invoice_id, kind, data)
+    SELECT f.until, f.invoice_id, 'promise.' || f.verdict,
+           jsonb_strip_nulls(jsonb_build_object('promise_id', f.id, 'amount', f.amount::text, 'until', f.until))
+      FROM final f WHERE f.verdict <> 'dropped' ORDER BY f.id
+  )
+  SELECT f.invoice_id, f.verdict FROM final f;
 END
 $$;
 
@@ -1150,6 +1305,7 @@ $$
     UNION ALL SELECT min(receipt_due) FROM attempt WHERE state = 'accepted' AND receipt_due > p_now
     UNION ALL SELECT min(a.at + interval '24 hours') FROM reminder r JOIN attempt a ON a.reminder_id = r.id AND a.fence = r.fence
                WHERE r.state = 'uncertain' AND a.at + interval '24 hours' > p_now
+    UNION ALL SELECT min(until) FROM promise WHERE state = 'open' AND until > p_now
     UNION ALL SELECT min(until) FROM hold WHERE released_at IS NULL AND until > p_now) i
 $$;
 
@@ -1159,6 +1315,7 @@ $$
   SELECT (SELECT count(*) FROM reminder WHERE state = 'pending' AND due_at <= p_now)
        + (SELECT count(*) FROM reminder WHERE state = 'queued') + (SELECT count(*) FROM reminder WHERE state = 'sending')
        + (SELECT count(*) FROM invoice WHERE replan_at <= p_now)
+       + (SELECT count(*) FROM promise WHERE state = 'open' AND until <= p_now)
        + (SELECT count(*) FROM attempt WHERE state = 'accepted' AND receipt_due <= p_now)
        + (SELECT count(*) FROM reminder r JOIN attempt a ON a.reminder_id = r.id AND a.fence = r.fence
            WHERE r.state = 'uncertain' AND a.at + interval '24 hours' <= p_now)

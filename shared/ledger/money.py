@@ -13,6 +13,8 @@ from typing import Any
 
 import asyncpg
 
+from shared.states import PromiseState, SaidBy
+
 
 @dataclass(frozen=True, slots=True)
 class PaymentSaid:
@@ -164,12 +166,23 @@ async def close_invoice(
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """A dated stop on an invoice, a customer or (both None) everything. `kind`: hold, promise, dispute or backlog."""
+    """A dated stop on an invoice, a customer or (both None) everything. `kind`: hold, dispute, backlog or said_paid;
+    `note`: the customer's own words."""
 
     kind: str
     invoice_id: int | None
     customer_id: int | None
     reason: str
+    until: datetime
+    amount: Decimal | None = None
+    note: str | None = None
+    said_by: SaidBy = SaidBy.CLERK
+
+
+@dataclass(frozen=True, slots=True)
+class PromisedDay:
+    """`until`: the end of the day; `amount` None: all that is open then."""
+
     until: datetime
     amount: Decimal | None = None
 
@@ -179,11 +192,13 @@ async def place_hold(
 ) -> tuple[int, float]:
     """(the hold's id, the barrier's seconds). The same kind on the same scope is moved, not doubled."""
     row = await connection.fetchrow(
-        "SELECT * FROM place_hold($1, $2, $3, $4, $5, $6, $7, $8)",
+        "SELECT * FROM place_stop($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         stop.kind,
         stop.invoice_id,
         stop.customer_id,
         stop.reason,
+        stop.note,
+        stop.said_by,
         stop.amount,
         stop.until,
         window,
@@ -191,6 +206,39 @@ async def place_hold(
     )
     assert row is not None
     return row[0], row[1]
+
+
+async def place_promise(
+    connection: asyncpg.Connection,
+    invoice_id: int,
+    days: Sequence[PromisedDay],
+    *,
+    reason: str,
+    said_by: SaidBy,
+    window: timedelta,
+    now: datetime | None = None,
+) -> tuple[int, float]:
+    """(the hold's id, the barrier's seconds). `days` ascending; they take the place of what was promised before."""
+    row = await connection.fetchrow(
+        "SELECT * FROM place_promise($1, $2, $3, $4, $5, $6, $7)",
+        invoice_id,
+        [day.until for day in days],
+        [day.amount for day in days],
+        reason,
+        said_by,
+        window,
+        now,
+    )
+    assert row is not None
+    return row[0], row[1]
+
+
+async def judge_promises(
+    connection: asyncpg.Connection, limit: int, now: datetime | None = None
+) -> list[tuple[int, PromiseState]]:
+    """(invoice id, what became of it) for each promised date that has passed."""
+    rows = await connection.fetch("SELECT * FROM judge_promises($1, $2)", now, limit)
+    return [(row[0], PromiseState(row[1])) for row in rows]
 
 
 async def release_holds(connection: asyncpg.Connection, holds: Sequence[int], now: datetime | None = None) -> int:

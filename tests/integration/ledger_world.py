@@ -44,7 +44,7 @@ WINDOW = timedelta(days=1)
 DAY = timedelta(hours=25)
 MANY = 1000
 EMPTIED = (
-    "receipt attempt reminder allocation payment_event payment hold installment invoice suppression customer_contact"
+    "receipt attempt reminder allocation payment_event payment hold promise installment invoice suppression customer_contact"
     " contact_point customer event"
 )
 EMPTY = "; ".join(f"DELETE FROM {table}" for table in EMPTIED.split())  # far quicker than TRUNCATE where little is

@@ -38,19 +38,19 @@ ANNOUNCED = ("webhook_endpoint", "outbound_event", "outbound_delivery")
 MOVES = "state reason due_at queued_at"
 EVERYBODY_READS = (
     "allocation api_key attempt bounce_mail business_clock contact_point creditor customer customer_contact event flow_version hold"
-    " idempotency installment invoice payment payment_event receipt reminder reply suppression"
+    " promise template_version idempotency installment invoice payment payment_event receipt reminder reply suppression"
 )
 READS = {
     SCHEDULER: EVERYBODY_READS,
     DISPATCHER: EVERYBODY_READS,
     PAYMENTS: f"{EVERYBODY_READS} source webhook_endpoint outbound_event outbound_delivery outbound_cursor",
-    SANDBOX: "attempt business_clock hold invoice reminder",
+    SANDBOX: "attempt business_clock hold invoice promise reminder",
 }
 WRITES: dict[str, dict[str, dict[str, str]]] = {
     SCHEDULER: {
         "INSERT": {
             **dict.fromkeys(("api_key", "contact_point", "creditor", "customer", "event", "flow_version", "hold"), ALL),
-            **dict.fromkeys(("idempotency", "invoice", "reminder"), ALL),
+            **dict.fromkeys(("idempotency", "invoice", "promise", "reminder"), ALL),
             "installment": "invoice_id no due_date amount credited",
         },
         "UPDATE": {
@@ -59,13 +59,15 @@ WRITES: dict[str, dict[str, dict[str, str]]] = {
             ),
             "attempt": "state detail receipt_due",
             "installment": "due_date amount credited",
+            "promise": "state",
             "reminder": f"{MOVES} generation send_until lease tries",
         },
         "DELETE": {"idempotency": ALL, "installment": ALL},
     },
     DISPATCHER: {
         "INSERT": dict.fromkeys(
-            ("attempt", "bounce_mail", "customer_contact", "event", "idempotency", "receipt", "reply", "suppression"),
+            ("attempt", "bounce_mail", "customer_contact", "event", "idempotency", "receipt", "reply", "suppression")
+            + ("template_version",),
             ALL,
         ),
         "UPDATE": {
@@ -77,14 +79,17 @@ WRITES: dict[str, dict[str, dict[str, str]]] = {
     },
     PAYMENTS: {
         "INSERT": dict.fromkeys(
-            ("allocation", "event", "hold", "idempotency", "payment", "payment_event", "source", *ANNOUNCED), ALL
+            ("allocation", "event", "hold", "idempotency", "payment", "payment_event", "promise", "source", *ANNOUNCED),
+            ALL,
         ),
         "UPDATE": {
             **dict.fromkeys(("allocation", "idempotency", "payment", "source", *ANNOUNCED), ALL),
             **dict.fromkeys(("outbound_cursor", "payment_check"), ALL),
-            "hold": "reason until amount released_at",
+            "customer": "locale preferred_channel",
+            "hold": "reason note said_by until amount released_at",
             "installment": "allocated checked_at waived_at",
-            "invoice": "row_lock settled_n settled_at replan_at",
+            "invoice": "row_lock settled_n settled_at replan_at token token_until",
+            "promise": "state",
             "reminder": MOVES,
         },
         "DELETE": dict.fromkeys(("allocation", "idempotency", "source", *ANNOUNCED), ALL),

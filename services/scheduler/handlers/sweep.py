@@ -12,7 +12,6 @@ import structlog
 from services.scheduler.handlers.queue_due import publish
 from services.scheduler.metrics import LOST, REPUBLISHED
 from services.scheduler.store.flows import FlowVersions
-from services.scheduler.store.holds import break_promises
 from services.scheduler.store.housekeeping import forget_answers
 from shared.bus.port import Bus
 from shared.db.engine import Database
@@ -25,6 +24,7 @@ from shared.ledger.due import (
     sweep_queued,
     uncertain_since,
 )
+from shared.ledger.money import judge_promises
 
 UNCERTAIN_FOR = timedelta(hours=24)
 MOST_RESENDS = 3
@@ -73,8 +73,8 @@ def _action(row: Uncertain, flow: Flow) -> OnUncertain:
 
 
 async def keep_house(db: Database, limit: int) -> int:
-    """Promises whose day passed are broken; answers of idempotent calls are forgotten after a week."""
+    """Promises whose day passed are kept or broken; answers of idempotent calls are forgotten after a week."""
     async with db.connection() as connection:
-        broken = await break_promises(connection, limit)
+        judged = await judge_promises(connection, limit)
         forgotten = await forget_answers(connection, ANSWERS_KEPT, limit)
-    return max(broken, forgotten)
+    return max(len(judged), forgotten)

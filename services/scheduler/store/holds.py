@@ -50,24 +50,3 @@ async def of_customer(tx: asyncpg.Connection, customer_id: int) -> list[int]:
     sql = "SELECT id FROM hold WHERE customer_id = $1 AND released_at IS NULL AND until > business_now()"
     return [row["id"] for row in await tx.fetch(sql, customer_id)]
 
-
-_BREAK_PROMISES = """
-WITH over AS (
-  UPDATE hold h SET released_at = h.until
-   WHERE h.id IN (SELECT p.id FROM hold p WHERE p.kind = 'promise' AND p.released_at IS NULL AND p.until <=
-   business_now()
-                   ORDER BY p.id LIMIT $1 FOR UPDATE SKIP LOCKED)
-  RETURNING h.id, h.invoice_id, h.amount, h.until)
-INSERT INTO event (at, invoice_id, kind, data)
-SELECT o.until, o.invoice_id, 'promise.broken',
-       jsonb_strip_nulls(jsonb_build_object('hold_id', o.id, 'amount', o.amount::text, 'until', o.until))
-  FROM over o JOIN invoice i ON i.id = o.invoice_id
- WHERE i.settled_at IS NULL AND i.closed_as IS NULL
-RETURNING id
-"""
-
-
-async def break_promises(connection: asyncpg.Connection, limit: int) -> int:
-    """Promises whose day has passed while the invoice is open: told once on its timeline. A paid one ended with the
-    payment."""
-    return len(await connection.fetch(_BREAK_PROMISES, limit))
