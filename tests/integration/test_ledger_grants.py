@@ -38,7 +38,7 @@ ANNOUNCED = ("webhook_endpoint", "outbound_event", "outbound_delivery")
 MOVES = "state reason due_at queued_at"
 EVERYBODY_READS = (
     "allocation api_key attempt bounce_mail business_clock contact_point creditor customer customer_contact event flow_version hold"
-    " promise template_version idempotency installment invoice payment payment_event receipt reminder reply suppression"
+    " promise template_version idempotency installment invoice payment payment_check payment_event receipt reminder reply suppression"
 )
 READS = {
     SCHEDULER: EVERYBODY_READS,
