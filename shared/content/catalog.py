@@ -55,8 +55,11 @@ class _Choice:
     names: Mapping[str, str]
 
     def render(self, facts: MessageFacts) -> Rendered:
-        style = DateStyle.LONG if self.channel == "email" else DateStyle.MEDIUM
-        rendered = self.template.render(variables(facts, self.locale, style, self.names))
+        spoken = self.channel == "voice"
+        style = DateStyle.LONG if spoken or self.channel == "email" else DateStyle.MEDIUM
+        rendered = self.template.render(variables(facts, self.locale, style, self.names, spoken=spoken))
+        if spoken:
+            return Rendered(rendered.subject, " ".join(rendered.text.split()), locale=self.locale)
         if self.channel != "sms":
             return rendered
         return Rendered(rendered.subject, fold(rendered.text.strip()))

@@ -68,6 +68,12 @@ def _money_by_babel(amount: Decimal, currency: str, tag: str) -> str:
     return format_currency(amount, currency, locale=babel_locale(tag))
 
 
+@lru_cache(maxsize=1024)
+def spoken_money(amount: Decimal, currency: str, tag: str) -> str:
+    """ "480.50 euros": a voice reads a sign or a code in its own way, or not at all."""
+    return format_currency(amount, currency, locale=babel_locale(tag), format_type="name")
+
+
 @lru_cache(maxsize=8192)
 def day(value: date, style: str, tag: str) -> str:
     """A date in babel's `long` (mail) or `medium` (short channels) style."""

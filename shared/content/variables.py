@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from shared.content.facts import MessageFacts, one_line, web_address
-from shared.content.formats import day, money
+from shared.content.formats import day, money, spoken_money
 
 
 class DateStyle(StrEnum):
@@ -18,8 +18,11 @@ class DateStyle(StrEnum):
     MEDIUM = "medium"
 
 
-def variables(facts: MessageFacts, locale: str, style: DateStyle, channel_names: Mapping[str, str]) -> dict[str, Any]:
+def variables(
+    facts: MessageFacts, locale: str, style: DateStyle, channel_names: Mapping[str, str], *, spoken: bool = False
+) -> dict[str, Any]:
     """The mapping handed to a template; `locale` is that of the text, which may differ from the customer's."""
+    write = spoken_money if spoken else money
     return {
         "language": locale,
         "creditor_name": one_line(facts.creditor_name),
@@ -27,8 +30,8 @@ def variables(facts: MessageFacts, locale: str, style: DateStyle, channel_names:
         "invoice_ref": one_line(facts.invoice_ref),
         "invoice_number": one_line(facts.invoice_number),
         "currency": facts.currency,
-        "amount": money(facts.amount, facts.currency, locale),
-        "open_amount": money(facts.open_amount, facts.currency, locale),
+        "amount": write(facts.amount, facts.currency, locale),
+        "open_amount": write(facts.open_amount, facts.currency, locale),
         "partly_paid": facts.open_amount != facts.amount,
         "issue_date": day(facts.issue_date, style, locale),
         "due_date": _day_or_none(facts.due_date, style, locale),

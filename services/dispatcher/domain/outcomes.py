@@ -7,6 +7,7 @@ Missed: taken, but the person was not reached this time (busy, handset off): sam
 
 from dataclasses import dataclass
 from datetime import timedelta
+from decimal import Decimal
 from enum import StrEnum
 
 
@@ -16,10 +17,21 @@ class SuppressReason(StrEnum):
     OPTED_OUT = "opted_out"
 
 
+class Engagement(StrEnum):
+    """What a person did with a message: kept apart from whether it arrived, and never taken for it."""
+
+    OPENED = "opened"
+    CLICKED = "clicked"
+    ANSWERED = "answered"
+
+
 @dataclass(frozen=True, slots=True)
 class Accepted:
+    """`receipt_within`: how soon the provider tells its end, where nothing may follow before that (a call)."""
+
     provider_ref: str
     detail: str = ""
+    receipt_within: timedelta | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,16 +67,34 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class Missed:
+    """`retry_in`, `limit`, `per_day`: when again, how often at all, how often in 24 hours; None: as everywhere.
+    `cost`: what it cost nevertheless; None: as reckoned."""
+
     detail: str
+    retry_in: timedelta | None = None
+    limit: int | None = None
+    per_day: int | None = None
+    cost: Decimal | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """Only receipts say this: the provider handed it over."""
+    """Only receipts say this: the provider handed it over. `unheard`: what it is instead if nobody is known to have
+    listened (a call that ended without ever reaching a person)."""
 
     provider_ref: str
+    detail: str = ""
+    cost: Decimal | None = None
+    unheard: Missed | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Engaged:
+    """Only receipts say this, too."""
+
+    kind: Engagement
     detail: str = ""
 
 
 Outcome = Accepted | Unknown | Rejected | NotSent | Deferred | Missed
-Receipt = Accepted | Delivered | Rejected | Missed
+Receipt = Accepted | Delivered | Rejected | Missed | Engaged

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from enum import StrEnum
 from time import monotonic
 from typing import ClassVar, Protocol, runtime_checkable
 
@@ -43,7 +44,8 @@ class Outgoing:
 
     `attempt_id` is "reminder.fence"; `message_id` (with angle brackets) stays the same when a mail is sent again;
     `return_path` is where bounces of this attempt go; `callback_url` is where receipts go, to which a
-    channel adds `/<provider>?attempt=<attempt_id>`.
+    channel adds `/<provider>?attempt=<attempt_id>`. `message` is the text's name; `followed` says that another message
+    comes after this one, which the customer may ask for at once (key 1 in a call).
     """
 
     attempt_id: str
@@ -55,6 +57,8 @@ class Outgoing:
     callback_url: str
     sent_at: datetime
     attachment: Attachment | None = None
+    message: str = ""
+    followed: bool = False
 
 
 class NotSigned(Exception):
@@ -79,13 +83,62 @@ class Reported:
     word: Receipt
 
 
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """A customer's own words. `stopped`: the provider itself took them for STOP (True) or START (False)."""
+
+    channel: str
+    provider_ref: str
+    address: str
+    text: str
+    stopped: bool | None = None
+
+
 @runtime_checkable
 class Reporting(Protocol):
-    """A provider that tells later what became of a message."""
+    """A provider that tells later what became of a message, and what customers answered."""
 
     provider: ClassVar[str]
 
-    def read_report(self, report: Report) -> Sequence[Reported]:
+    def read_report(self, report: Report) -> Sequence[Reported | Replied]:
+        """Raises NotSigned."""
+
+
+@runtime_checkable
+class Answering(Protocol):
+    """A provider that hands the customer a text in its answer to a reply."""
+
+    def answer(self, text: str) -> tuple[str, str]:
+        """(media type, body)."""
+
+
+class Key(StrEnum):
+    """What a key of the telephone asks for."""
+
+    PAY_LINK = "pay_link"
+    REPEAT = "repeat"
+    PERSON = "person"
+    OPT_OUT = "opt_out"
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The provider asks what to do next in a call. `word`: what this tells about the attempt; `document`: the answer, to
+    be given only after what `key` asks for is done."""
+
+    attempt_id: str
+    word: Receipt | None
+    key: Key | None
+    document: str
+
+
+@runtime_checkable
+class Conversing(Protocol):
+    """A channel that talks: the provider asks for each next thing to say."""
+
+    provider: ClassVar[str]
+
+    def read_turn(self, report: Report) -> Turn:
         """Raises NotSigned."""
 
 

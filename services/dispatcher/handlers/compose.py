@@ -38,6 +38,8 @@ class Composer:
             callback_url=f"{self.public_url}/v1/receipts",
             sent_at=claim.business_at,
             attachment=attachment if step.attach and not claim.leg else None,
+            message=message,
+            followed=step.then is not None and not claim.leg,
         )
 
     def _facts(self, claim: Claim, creditor: CreditorCard) -> MessageFacts:
