@@ -22,6 +22,7 @@ from sqlalchemy import (
     Computed,
     Date,
     DateTime,
+    Double,
     ForeignKey,
     Identity,
     Index,
@@ -80,6 +81,11 @@ def moment(*, null: bool = False, default: Any = None) -> Column[datetime]:
 
 def whole(*, default: str | None = "0", null: bool = False) -> Column[int]:
     return Column(Integer, nullable=null, server_default=default)
+
+
+def number(*, null: bool = False, default: str | None = None) -> Column[float]:
+    """For estimates and rates; never for money."""
+    return Column(Double, nullable=null, server_default=default)
 
 
 def money(*, null: bool = False, default: str | None = None) -> Column[Decimal]:
@@ -384,6 +390,7 @@ class Attempt(SQLModel, table=True):
             postgresql_where=text("state = 'accepted' AND receipt_due IS NOT NULL"),
         ),
         Index("ix_attempt_unknown", "started", postgresql_where=text("state = 'unknown'")),
+        Index("ix_attempt_at", "at", postgresql_using="brin"),
         Index("ix_attempt_provider_ref", "provider", "provider_ref", postgresql_where=text("provider_ref IS NOT NULL")),
     )
     reminder_id: int = Field(sa_column=Column(BigInteger, ForeignKey("reminder.id"), primary_key=True))
@@ -398,6 +405,7 @@ class Attempt(SQLModel, table=True):
     detail: str | None = Field(default=None, sa_column=string(null=True))
     cost: Decimal = Field(default=Decimal(0), sa_column=money(default="0"))
     alternatives: int = Field(default=0, sa_column=whole())
+    why: str | None = Field(default=None, sa_column=string(null=True))
     worker: str = Field(default="", sa_column=string(default=""))
     started: datetime | None = Field(default=None, sa_column=moment(default=NOW))
     at: datetime | None = Field(default=None, sa_column=moment(default=BUSINESS_NOW))
@@ -443,6 +451,96 @@ class CustomerContact(SQLModel, table=True):
     day_n: int = Field(sa_column=whole())
     week: date = Field(sa_column=Column(Date, nullable=False))
     week_n: int = Field(sa_column=whole())
+
+
+class ChannelRow(SQLModel, table=True):
+    """A channel that some dispatcher has an adapter for. `fallback_after`: without a receipt by then the next channel
+    goes, unless the step says otherwise; NULL: never."""
+
+    __tablename__ = "channel"
+    __table_args__ = (CheckConstraint("reaches IN ('email', 'phone', 'push', 'url')", name="reaches"),)
+    name: str = Field(sa_column=Column(Text, primary_key=True))
+    reaches: str = Field(sa_column=string())
+    only_where_named: bool = Field(default=False, sa_column=flag("false"))
+    discreet: bool = Field(default=False, sa_column=flag("false"))
+    promises_receipts: bool = Field(default=False, sa_column=flag("false"))
+    fallback_after: timedelta | None = Field(default=None, sa_column=Column(Interval, nullable=True))
+
+
+class Provider(SQLModel, table=True):
+    """Who carries a channel's messages, in failover order, at what price and how fast. NULL: as the dispatcher's settings
+    say. `prices`: [beginning of the address, price] where it differs; `seen_at`: when a dispatcher last had it."""
+
+    __tablename__ = "provider"
+    __table_args__ = (
+        CheckConstraint("concurrency > 0 AND rate > 0 AND timeout > 0 AND max_per_day > 0", name="limits"),
+        CheckConstraint("price >= 0 AND price <> 'NaN'", name="price"),
+    )
+    channel: str = Field(sa_column=Column(Text, ForeignKey("channel.name"), primary_key=True))
+    name: str = Field(sa_column=Column(Text, primary_key=True))
+    position: int = Field(default=100, sa_column=whole(default="100"))
+    own_price: Decimal = Field(sa_column=money())
+    price: Decimal | None = Field(default=None, sa_column=money(null=True))
+    prices: list[Any] | None = Field(default=None, sa_column=document(null=True))
+    concurrency: int | None = Field(default=None, sa_column=whole(default=None, null=True))
+    rate: float | None = Field(default=None, sa_column=number(null=True))
+    timeout: float | None = Field(default=None, sa_column=number(null=True))
+    max_per_day: int | None = Field(default=None, sa_column=whole(default=None, null=True))
+    seen_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+
+
+class ProviderState(SQLModel, table=True):
+    """How a provider stands, for the whole deployment: its breaker, and what its limits leave. `open_until` NULL: it
+    works. `probed_until`: one process tries whether it works again."""
+
+    __tablename__ = "provider_state"
+    channel: str = Field(sa_column=Column(Text, primary_key=True))
+    name: str = Field(sa_column=Column(Text, primary_key=True))
+    open_until: datetime | None = Field(default=None, sa_column=moment(null=True))
+    cause: str | None = Field(default=None, sa_column=string(null=True))
+    detail: str | None = Field(default=None, sa_column=string(null=True))
+    openings: int = Field(default=0, sa_column=whole())
+    probed_until: datetime | None = Field(default=None, sa_column=moment(null=True))
+    tokens: float = Field(default=0.0, sa_column=number(default="0"))
+    filled_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+    day: date | None = Field(default=None, sa_column=Column(Date, nullable=True))
+    day_n: int = Field(default=0, sa_column=whole())
+
+
+class ChannelStat(SQLModel, table=True):
+    """A customer's own experience with a channel, contacts of long ago weighing less. `contacts`: how many there were."""
+
+    __tablename__ = "channel_stat"
+    customer_id: int = Field(
+        sa_column=Column(BigInteger, ForeignKey("customer.id"), primary_key=True, autoincrement=False)
+    )
+    channel: str = Field(sa_column=Column(Text, primary_key=True))
+    contacts: int = Field(sa_column=whole())
+    tried: float = Field(sa_column=number())
+    reached: float = Field(sa_column=number())
+    asked: float = Field(sa_column=number())
+    moved: float = Field(sa_column=number())
+
+
+class ChannelGroup(SQLModel, table=True):
+    """Everybody's experience with a channel in a country ('' where none is known): the prior of each customer's own."""
+
+    __tablename__ = "channel_group"
+    country: str = Field(sa_column=Column(Text, primary_key=True))
+    channel: str = Field(sa_column=Column(Text, primary_key=True))
+    tried: float = Field(sa_column=number())
+    reached: float = Field(sa_column=number())
+    asked: float = Field(sa_column=number())
+    moved: float = Field(sa_column=number())
+
+
+class ChannelFold(SQLModel, table=True):
+    """The one row that says up to which attempts the experience is counted."""
+
+    __tablename__ = "channel_fold"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+    id: int = Field(default=1, sa_column=Column(SmallInteger, primary_key=True, autoincrement=False))
+    upto: datetime | None = Field(default=None, sa_column=moment(null=True))
 
 
 class Reply(SQLModel, table=True):

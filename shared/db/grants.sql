@@ -26,7 +26,7 @@ REVOKE EXECUTE ON FUNCTION match_waiting(bigint[], timestamptz) FROM dunnock_dis
 
 -- Everybody reads, except what holds secrets.
 GRANT SELECT ON creditor, customer, contact_point, flow_version, template_version, invoice, installment, hold, promise, reminder,
-                attempt, receipt, suppression, customer_contact, bounce_mail, reply, payment_event, payment, allocation, event, api_key, idempotency, business_clock,
+                attempt, receipt, suppression, customer_contact, bounce_mail, reply, channel, provider, provider_state, channel_stat, channel_group, channel_fold, payment_event, payment, allocation, event, api_key, idempotency, business_clock,
                 payment_check
    TO dunnock_scheduler, dunnock_dispatcher, dunnock_payments;
 GRANT SELECT ON business_clock, reminder, attempt, invoice, hold, promise TO dunnock_sandbox;
@@ -53,6 +53,8 @@ GRANT INSERT ON receipt, bounce_mail, reply TO dunnock_dispatcher;
 GRANT INSERT, DELETE ON suppression TO dunnock_dispatcher;
 GRANT INSERT, UPDATE ON customer_contact TO dunnock_dispatcher;
 GRANT INSERT ON template_version TO dunnock_dispatcher;
+GRANT INSERT, UPDATE ON channel, provider, provider_state, channel_stat, channel_group TO dunnock_dispatcher;
+GRANT UPDATE ON channel_fold TO dunnock_dispatcher;
 GRANT UPDATE (row_lock, replan_at) ON invoice TO dunnock_dispatcher;
 
 -- payments: the money; cancels and releases reminders; settles invoices.

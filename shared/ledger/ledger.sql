@@ -369,7 +369,8 @@ END
 $$;
 
 -- The one door out. For each reminder the caller names the (channel, contact point, provider) that its look expects; NULL channel
--- says that the look found none, with p_reasons why. Verdicts: claimed | cancelled | skipped | failed | moved | late | capped | giveback.
+-- says that the look found none, with p_reasons why; beside a channel p_reasons is the decision, kept with the attempt.
+-- Verdicts: claimed | cancelled | skipped | failed | moved | late | capped | giveback.
 -- Only what is claimed counts against the caps, so that what goes back is not counted when it comes again.
 -- Rows that are no longer queued are not answered at all: somebody else has them.
 CREATE OR REPLACE FUNCTION claim(
@@ -419,7 +420,7 @@ BEGIN
              WHEN h.kind IS NOT NULL THEN h.kind
              WHEN r.send_until <= v_now THEN NULL
              WHEN w.channel IS NULL THEN coalesce(w.reason, 'no_usable_contact')
-           END AS reason,
+           END AS reason, w.reason AS why,
            i.ref, i.number, i.currency, i.issue_date, i.payment_url, i.payment_reference, i.token AS invoice_token,
            i.document_key, i.document_name, i.document_type, i.document_size, i.attributes, i.creditor_id,
            r.step, r.leg, r.occurrence, r.flow_version_id,
@@ -452,9 +453,10 @@ BEGIN
      WHERE a.day_n + a.nth > p_per_day OR a.week_n + a.nth > p_per_week
         OR (p_gap > interval '0' AND (a.nth > 1 OR a.last_at > v_now - p_gap))
   ), tried AS (
-    INSERT INTO attempt (reminder_id, fence, invoice_id, channel, contact_point_id, provider, state, cost, alternatives, worker,
+    INSERT INTO attempt (reminder_id, fence, invoice_id, channel, contact_point_id, provider, state, cost, alternatives, why, worker,
                          started, at, lease)
     SELECT j.id, j.fence, j.invoice_id, j.channel, j.contact, j.provider, 'started', coalesce(j.cost, 0), coalesce(j.alternatives, 0),
+           j.why,
            p_worker, clock_timestamp(), v_now, clock_timestamp() + p_lease
       FROM judged j WHERE j.verdict = 'claimed' AND NOT EXISTS (SELECT FROM capped c WHERE c.id = j.id)
     ON CONFLICT DO NOTHING
@@ -989,6 +991,97 @@ BEGIN
                       CASE WHEN p_kind = 'reversed' AND y.currency IS NULL THEN 'unknown_payment' ELSE y.unmatched_reason END,
                       y.amount - y.allocated, barrier(v_locked, p_window)
                  FROM payment y WHERE y.id = v_payment.id;
+END
+$$;
+
+-- The entries of a statement that were never heard of: confirmed or pending, as record_payment() would take them one at a time, but a
+-- batch in a few statements. p_piece_*: what each (by its place in the arrays, from 1) goes to, decided by the matching; money of an
+-- entry without a piece waits, and so does what is over. Several pieces are `split`: their shares stay, the rest is a person's.
+-- Whoever was first with an entry has stored it: `fresh` false. The caller sits out barrier() of the invoices before it answers.
+CREATE OR REPLACE FUNCTION book_entries(
+  p_source bigint, p_refs text[], p_kinds text[], p_event_refs text[], p_amounts numeric[], p_currencies text[], p_references text[],
+  p_remittances text[], p_paid_at timestamptz[], p_payers jsonb[], p_bodies bytea[],
+  p_piece_entries integer[], p_piece_invoices bigint[], p_piece_amounts numeric[], p_hold interval, p_now timestamptz)
+RETURNS TABLE (entry integer, fresh boolean, invoice_id bigint, unmatched_reason text, unallocated numeric)
+LANGUAGE plpgsql SET plan_cache_mode = force_custom_plan SET enable_seqscan = off AS
+$$
+#variable_conflict use_column
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_invoices bigint[];
+  v_entries integer[];
+  v_ids bigint[];
+BEGIN
+  SELECT array_agg(l.id) INTO v_invoices FROM (
+    SELECT i.id FROM invoice i WHERE i.id = ANY (p_piece_invoices) ORDER BY i.id FOR NO KEY UPDATE) l;
+
+  WITH said AS (
+    SELECT e.*, (SELECT p.invoice FROM unnest(p_piece_entries, p_piece_invoices) AS p (entry, invoice) WHERE p.entry = e.nth LIMIT 1) AS target
+      FROM unnest(p_refs, p_kinds, p_amounts, p_currencies, p_references, p_remittances, p_paid_at, p_payers)
+           WITH ORDINALITY AS e (ref, kind, amount, currency, reference, remittance, paid_at, payer, nth)
+  ), made AS (
+    INSERT INTO payment (source_id, payment_ref, amount, currency, reference, remittance, paid_at, payer, invoice_id, in_flight_until)
+    SELECT p_source, s.ref, CASE s.kind WHEN 'confirmed' THEN s.amount ELSE 0 END, CASE s.kind WHEN 'confirmed' THEN s.currency END,
+           s.reference, s.remittance, s.paid_at, s.payer, s.target,
+           CASE WHEN s.kind = 'pending' AND p_hold > interval '0' THEN v_now + p_hold END
+      FROM said s ORDER BY s.ref
+    ON CONFLICT DO NOTHING RETURNING id, payment_ref
+  ), heard AS (
+    INSERT INTO payment_event (source_id, payment_ref, kind, event_ref, amount, currency, reference, paid_at, payer, body)
+    SELECT p_source, e.ref, e.kind, e.event_ref, e.amount, e.currency, e.reference, e.paid_at, e.payer, e.body
+      FROM unnest(p_refs, p_kinds, p_event_refs, p_amounts, p_currencies, p_references, p_paid_at, p_payers, p_bodies)
+           AS e (ref, kind, event_ref, amount, currency, reference, paid_at, payer, body)
+      JOIN made m ON m.payment_ref = e.ref
+    ON CONFLICT DO NOTHING
+  )
+  SELECT array_agg(s.nth::integer ORDER BY m.id), array_agg(m.id ORDER BY m.id) INTO v_entries, v_ids
+    FROM made m JOIN said s ON s.ref = m.payment_ref;
+
+  -- Both sides laid end to end, money by payment and debt by due date: where two stretches meet, the one pays the other.
+  WITH piece AS (
+    SELECT u.id AS payment_id, p.invoice, sum(p.amount) OVER w - p.amount AS starts, sum(p.amount) OVER w AS ends
+      FROM unnest(p_piece_entries, p_piece_invoices, p_piece_amounts) AS p (entry, invoice, amount)
+      JOIN unnest(v_entries, v_ids) AS u (entry, id) ON u.entry = p.entry
+      JOIN invoice i ON i.id = p.invoice AND i.closed_as IS NULL AND i.currency = p_currencies[p.entry]
+     WHERE p_kinds[p.entry] = 'confirmed' WINDOW w AS (PARTITION BY p.invoice ORDER BY u.id)
+  ), owed AS (
+    SELECT n.id, n.invoice_id, sum(n.open_amount) OVER w - n.open_amount AS starts, sum(n.open_amount) OVER w AS ends
+      FROM installment n WHERE n.invoice_id = ANY (v_invoices) AND n.open_amount > 0
+    WINDOW w AS (PARTITION BY n.invoice_id ORDER BY n.due_date, n.no)
+  ), part AS (
+    SELECT p.payment_id, o.id AS installment_id, least(p.ends, o.ends) - greatest(p.starts, o.starts) AS amount
+      FROM piece p JOIN owed o ON o.invoice_id = p.invoice AND o.starts < p.ends AND p.starts < o.ends
+  ), booked AS (
+    UPDATE installment n SET allocated = n.allocated + t.amount
+      FROM (SELECT installment_id, sum(amount) AS amount FROM part GROUP BY 1) t WHERE n.id = t.installment_id
+  ), kept AS (
+    INSERT INTO allocation (payment_id, installment_id, amount) SELECT payment_id, installment_id, amount FROM part
+  ), paid AS (
+    SELECT payment_id, sum(amount) AS amount FROM part GROUP BY 1
+  ), split AS (
+    SELECT entry FROM unnest(p_piece_entries) AS p (entry) GROUP BY 1 HAVING count(*) > 1
+  )
+  UPDATE payment y
+     SET allocated = coalesce(d.amount, 0),
+         unmatched_reason = CASE WHEN y.amount = 0 THEN NULL WHEN s.entry IS NOT NULL THEN 'split'
+                                 WHEN coalesce(d.amount, 0) = y.amount THEN NULL WHEN i.id IS NULL THEN 'unknown_invoice'
+                                 WHEN y.currency <> i.currency THEN 'other_currency'
+                                 WHEN i.closed_as IS NOT NULL THEN 'invoice_' || i.closed_as ELSE 'overpaid' END
+    FROM unnest(v_entries, v_ids) AS u (entry, id)
+    LEFT JOIN payment x ON x.id = u.id LEFT JOIN invoice i ON i.id = x.invoice_id
+    LEFT JOIN paid d ON d.payment_id = u.id LEFT JOIN split s ON s.entry = u.entry
+   WHERE y.id = u.id;
+
+  INSERT INTO event (at, invoice_id, kind, data)
+  SELECT v_now, p.invoice, 'payment.' || p_kinds[p.entry],
+         jsonb_build_object('payment_id', p_refs[p.entry], 'amount', p.amount::text, 'currency', p_currencies[p.entry])
+    FROM unnest(p_piece_entries, p_piece_invoices, p_piece_amounts) AS p (entry, invoice, amount) WHERE p.entry = ANY (v_entries);
+  PERFORM settle(v_invoices, v_now);
+  IF 'pending' = ANY (p_kinds) THEN PERFORM keep_in_flight(v_invoices, v_now); END IF;
+
+  RETURN QUERY SELECT e.nth::integer, u.id IS NOT NULL, y.invoice_id, y.unmatched_reason, coalesce(y.amount - y.allocated, 0)
+                 FROM unnest(p_refs) WITH ORDINALITY AS e (ref, nth)
+                 LEFT JOIN unnest(v_entries, v_ids) AS u (entry, id) ON u.entry = e.nth LEFT JOIN payment y ON y.id = u.id;
 END
 $$;
 

@@ -39,7 +39,9 @@ MOVES = "state reason due_at queued_at"
 EVERYBODY_READS = (
     "allocation api_key attempt bounce_mail business_clock contact_point creditor customer customer_contact event flow_version hold"
     " promise template_version idempotency installment invoice payment payment_check payment_event receipt reminder reply suppression"
+    " channel channel_fold channel_group channel_stat provider provider_state"
 )
+CHANNELS = ("channel", "channel_group", "channel_stat", "provider", "provider_state")
 READS = {
     SCHEDULER: EVERYBODY_READS,
     DISPATCHER: EVERYBODY_READS,
@@ -67,11 +69,11 @@ WRITES: dict[str, dict[str, dict[str, str]]] = {
     DISPATCHER: {
         "INSERT": dict.fromkeys(
             ("attempt", "bounce_mail", "customer_contact", "event", "idempotency", "receipt", "reply", "suppression")
-            + ("template_version",),
+            + ("template_version", *CHANNELS),
             ALL,
         ),
         "UPDATE": {
-            **dict.fromkeys(("attempt", "customer_contact", "idempotency"), ALL),
+            **dict.fromkeys(("attempt", "channel_fold", "customer_contact", "idempotency", *CHANNELS), ALL),
             "invoice": "replan_at row_lock",
             "reminder": f"{MOVES} send_until fence lease tries",
         },
