@@ -151,6 +151,82 @@ BEGIN
 END
 $$;
 
+-- Rows that the caller's own transaction has just taken out of pending and that send nothing: 'escalated' hands the invoice to a
+-- person, 'stopped' (also inside a hold) ends the follow-up of its installment. p_data is what the timeline keeps of it.
+CREATE OR REPLACE FUNCTION act(p_ids bigint[], p_kinds text[], p_data jsonb[], p_now timestamptz) RETURNS void LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_cancelled bigint[];
+BEGIN
+  WITH moved AS (
+    UPDATE reminder r SET state = 'skipped', reason = s.kind, queued_at = NULL
+      FROM unnest(p_ids, p_kinds, p_data) AS s (id, kind, data) WHERE r.id = s.id AND r.state IN ('queued', 'skipped')
+    RETURNING r.id, r.invoice_id, r.step, s.kind, s.data
+  )
+  INSERT INTO event (at, invoice_id, reminder_id, kind, data)
+  SELECT v_now, m.invoice_id, m.id, 'invoice.' || m.kind, m.data || jsonb_build_object('step', m.step) FROM moved m;
+
+  WITH mine AS (
+    SELECT r.id FROM reminder s JOIN reminder r ON r.invoice_id = s.invoice_id AND r.installment_id = s.installment_id
+     WHERE s.id = ANY (p_ids) AND s.reason = 'stopped' AND r.requires_open AND r.state IN ('waiting', 'pending', 'queued')
+     ORDER BY r.id FOR UPDATE OF r
+  ), moved AS (
+    UPDATE reminder r SET state = 'cancelled', reason = 'stopped', queued_at = NULL FROM mine m WHERE r.id = m.id
+    RETURNING r.id, r.invoice_id, r.step, r.followed
+  ), log AS (
+    INSERT INTO event (at, invoice_id, reminder_id, kind, data)
+    SELECT v_now, m.invoice_id, m.id, 'reminder.cancelled', jsonb_build_object('step', m.step, 'reason', 'stopped') FROM moved m
+  )
+  SELECT array_agg(m.id) INTO v_cancelled FROM moved m WHERE m.followed;
+  IF v_cancelled IS NOT NULL THEN PERFORM follow(v_cancelled, v_now); END IF;
+END
+$$;
+
+-- Promises whose day has passed while the invoice is open: told once on its timeline, and what waited for it goes; its place takes a
+-- row that waits for the next promise. A paid one ended with the payment. Answers how many were looked at.
+CREATE OR REPLACE FUNCTION break_promises(p_now timestamptz, p_limit integer) RETURNS integer LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_ids bigint[];
+  v_invoices bigint[];
+BEGIN
+  SELECT array_agg(c.id), array_agg(DISTINCT c.invoice_id) INTO v_ids, v_invoices
+    FROM (SELECT h.id, h.invoice_id FROM hold h
+           WHERE h.kind = 'promise' AND h.released_at IS NULL AND h.until <= v_now ORDER BY h.id LIMIT p_limit) c;
+  IF v_ids IS NULL THEN RETURN 0; END IF;
+  PERFORM FROM invoice i WHERE i.id = ANY (v_invoices) ORDER BY i.id FOR SHARE;
+
+  WITH over AS (
+    UPDATE hold h SET released_at = h.until
+     WHERE h.id = ANY (v_ids) AND h.released_at IS NULL AND h.until <= v_now
+    RETURNING h.id, h.invoice_id, h.amount, h.until
+  ), broken AS (
+    INSERT INTO event (at, invoice_id, kind, data)
+    SELECT o.until, o.invoice_id, 'promise.broken',
+           jsonb_strip_nulls(jsonb_build_object('hold_id', o.id, 'amount', o.amount::text, 'until', o.until))
+      FROM over o JOIN invoice i ON i.id = o.invoice_id WHERE i.settled_at IS NULL AND i.closed_as IS NULL
+    RETURNING invoice_id, at
+  ), waited AS (
+    SELECT r.id, b.at FROM (SELECT invoice_id, max(at) AS at FROM broken GROUP BY 1) b JOIN invoice i ON i.id = b.invoice_id
+      JOIN reminder r ON r.invoice_id = i.id AND r.generation = i.generation
+     WHERE r.anchor = 'broken_promise' AND r.state = 'waiting' ORDER BY r.id FOR UPDATE OF r
+  ), moved AS (
+    UPDATE reminder r SET state = 'pending', due_at = w.at FROM waited w WHERE r.id = w.id AND r.state = 'waiting' RETURNING r.*
+  )
+  INSERT INTO reminder (invoice_id, flow_version_id, generation, step, occurrence, leg, anchor, anchor_date, requires_open, urgent,
+                        followed, state)
+  SELECT n.invoice_id, n.flow_version_id, n.generation, n.step, n.occurrence + 1, n.leg, n.anchor, n.anchor_date, n.requires_open,
+         n.urgent, n.followed, 'waiting'
+    FROM (SELECT * FROM moved
+          UNION ALL SELECT t.* FROM reminder t JOIN moved m ON t.invoice_id = m.invoice_id AND t.installment_id IS NULL
+             AND t.generation = m.generation AND t.step = m.step AND t.occurrence = m.occurrence AND t.leg = 'then') n
+  ON CONFLICT (invoice_id, installment_id, generation, step, occurrence, leg) DO NOTHING;
+  RETURN array_length(v_ids, 1);
+END
+$$;
+
 -- Pending rows whose time is over or not yet found, with what the calendar needs; locked for the caller, who retimes or skips them.
 CREATE OR REPLACE FUNCTION to_retime(p_now timestamptz, p_limit integer)
 RETURNS TABLE (id bigint, invoice_id bigint, flow_version_id bigint, generation integer, step text, occurrence integer, leg text,
@@ -712,7 +788,11 @@ BEGIN
     RETURNING i.id, i.settled_at
   ), promises AS (
     UPDATE hold h SET released_at = v_now FROM changed c
-     WHERE h.invoice_id = c.id AND c.settled_at IS NOT NULL AND h.kind IN ('promise', 'in_flight') AND h.released_at IS NULL
+     WHERE h.invoice_id = c.id AND c.settled_at IS NOT NULL AND h.kind IN ('promise', 'in_flight', 'said_paid') AND h.released_at IS NULL
+    RETURNING h.invoice_id, h.until
+  ), back AS (
+    UPDATE reminder r SET due_at = v_now FROM promises e
+     WHERE r.invoice_id = e.invoice_id AND r.state = 'pending' AND NOT r.requires_open AND r.due_at = e.until AND e.until > v_now
   )
   INSERT INTO event (at, invoice_id, kind, data)
   SELECT v_now, c.id, CASE WHEN c.settled_at IS NULL THEN 'invoice.reopened' ELSE 'invoice.paid' END, '{}' FROM changed c;
@@ -1366,7 +1446,7 @@ BEGIN
 END
 $$;
 
--- Ends holds before their time; what had moved to a hold's end comes back now.
+-- Ends holds before their time; what had moved to a hold's end comes back now, and a promise whose hold a person ends is over.
 CREATE OR REPLACE FUNCTION release_holds(p_holds bigint[], p_now timestamptz) RETURNS integer LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -1375,6 +1455,8 @@ DECLARE
 BEGIN
   WITH ended AS (
     UPDATE hold h SET released_at = v_now WHERE h.id = ANY (p_holds) AND h.released_at IS NULL RETURNING h.*
+  ), dropped AS (
+    UPDATE promise p SET state = 'dropped' FROM ended e WHERE e.kind = 'promise' AND p.invoice_id = e.invoice_id AND p.state = 'open'
   ), back AS (
     UPDATE reminder r SET due_at = v_now FROM ended e, invoice i
      WHERE i.id = r.invoice_id AND r.state = 'pending' AND NOT r.requires_open AND r.due_at = e.until

@@ -13,6 +13,7 @@ from typing import Any
 
 import asyncpg
 
+from shared.ledger.promise import Promised
 from shared.states import PromiseState, SaidBy
 
 
@@ -71,6 +72,13 @@ async def record_payment(
     )
     assert row is not None
     return PaymentRecorded(*row)
+
+
+async def hold_in_flight(
+    tx: asyncpg.Connection, payment_id: int, lasting: timedelta, now: datetime | None = None
+) -> None:
+    """In the transaction that recorded a pending payment: reminders of its invoice wait for it, so long at most."""
+    await tx.execute("SELECT hold_in_flight($1, $2, $3)", payment_id, lasting, now)
 
 
 async def match_waiting(
@@ -179,14 +187,6 @@ class Stop:
     said_by: SaidBy = SaidBy.CLERK
 
 
-@dataclass(frozen=True, slots=True)
-class PromisedDay:
-    """`until`: the end of the day; `amount` None: all that is open then."""
-
-    until: datetime
-    amount: Decimal | None = None
-
-
 async def place_hold(
     connection: asyncpg.Connection, stop: Stop, *, window: timedelta, now: datetime | None = None
 ) -> tuple[int, float]:
@@ -209,23 +209,16 @@ async def place_hold(
 
 
 async def place_promise(
-    connection: asyncpg.Connection,
-    invoice_id: int,
-    days: Sequence[PromisedDay],
-    *,
-    reason: str,
-    said_by: SaidBy,
-    window: timedelta,
-    now: datetime | None = None,
+    connection: asyncpg.Connection, promised: Promised, *, window: timedelta, now: datetime | None = None
 ) -> tuple[int, float]:
-    """(the hold's id, the barrier's seconds). `days` ascending; they take the place of what was promised before."""
+    """(the hold's id, the barrier's seconds). It takes the place of what was promised for the invoice before."""
     row = await connection.fetchrow(
         "SELECT * FROM place_promise($1, $2, $3, $4, $5, $6, $7)",
-        invoice_id,
-        [day.until for day in days],
-        [day.amount for day in days],
-        reason,
-        said_by,
+        promised.invoice_id,
+        [day.until for day in promised.days],
+        [day.amount for day in promised.days],
+        promised.reason,
+        promised.said_by,
         window,
         now,
     )

@@ -122,9 +122,39 @@ MUTANTS = (
         "WHEN false THEN 'cancelled'\n             WHEN h.kind",
     ),
     Mutant(
+        "a hold that ends earlier leaves what it moved where it was",
+        "test_a_hold_that_ends_earlier_brings_back_earlier_what_it_moved",
+        "WHERE p_until < w.until AND i.id = r.invoice_id",
+        "WHERE false AND i.id = r.invoice_id",
+    ),
+    Mutant(
+        "a settlement leaves what the promise moved where it was",
+        "test_a_settlement_brings_back_what_the_promise_moved",
+        "UPDATE reminder r SET due_at = v_now FROM promises e\n     WHERE r.invoice_id",
+        "UPDATE reminder r SET due_at = v_now FROM promises e\n     WHERE -r.invoice_id",
+    ),
+    Mutant(
+        "a promise is kept by less than it says",
+        "test_a_broken_promise_ends_its_hold_and_its_later_days",
+        "WHEN t.open_amount <= p.leaves THEN 'kept'",
+        "WHEN t.open_amount <= p.leaves + 1 THEN 'kept'",
+    ),
+    Mutant(
+        "a broken promise goes on holding",
+        "test_a_broken_promise_ends_its_hold_and_its_later_days",
+        "WHERE h.invoice_id = b.invoice_id AND h.kind = 'promise'",
+        "WHERE -h.invoice_id = b.invoice_id AND h.kind = 'promise'",
+    ),
+    Mutant(
+        "an earlier promise is judged beside the newer one",
+        "test_a_newer_promise_takes_the_place_of_the_one_before",
+        "UPDATE promise SET state = 'dropped' WHERE invoice_id = p_invoice AND state = 'open';",
+        "",
+    ),
+    Mutant(
         "a promise outlives its payment",
         "test_a_settlement_ends_the_promises_own_hold",
-        "WHERE h.invoice_id = c.id AND c.settled_at IS NOT NULL AND h.kind = 'promise' AND h.released_at IS NULL",
+        "WHERE h.invoice_id = c.id AND c.settled_at IS NOT NULL AND h.kind IN ('promise', 'in_flight', 'said_paid') AND h.released_at IS NULL",
         "WHERE false",
     ),
     Mutant(

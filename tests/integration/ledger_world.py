@@ -289,9 +289,9 @@ class World:
                 "UPDATE invoice SET replan_at = $2 WHERE id = $1 AND closed_as IS NULL", self.invoice.id, self.now
             )
 
-    async def hold(self, kind: str = "hold", *, customer: bool = False) -> int:
+    async def hold(self, kind: str = "hold", *, customer: bool = False, days: int = 2) -> int:
         invoice, owner = (None, self.invoice.customer_id) if customer else (self.invoice.id, None)
-        stop = Stop(kind, invoice, owner, "asked", self.now + timedelta(days=2))
+        stop = Stop(kind, invoice, owner, "asked", self.now + timedelta(days=days))
         hold, wait = await place_hold(self.db, stop, window=WINDOW, now=self.now)
         self.acknowledge(wait, lambda: self.holds.add(hold))
         return hold

@@ -2,17 +2,20 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from decimal import Decimal
 
 import asyncpg
 import pytest
 
+from shared.ledger.money import judge_promises, place_promise
+from shared.ledger.promise import Promised, PromisedDay
 from shared.ledger.send import Caps, Recorded, Wanted, claim, record
 from tests import factories
 from tests.integration.ledger_checks import check_at_rest
 from tests.integration.ledger_database import connect
 from tests.integration.ledger_plan import STEPS, plan
 from tests.integration.ledger_workers import LEASE, look, take
-from tests.integration.ledger_world import DAY, World
+from tests.integration.ledger_world import DAY, MANY, WINDOW, World
 
 
 @pytest.fixture
@@ -380,6 +383,78 @@ async def test_a_released_hold_brings_back_what_it_moved(world: World) -> None:
     await world.retime()
     await world.send_due(world.workers[0])
     assert await states(world, "delivery") == ["accepted"]
+
+
+async def test_a_hold_that_ends_earlier_brings_back_earlier_what_it_moved(world: World) -> None:
+    await only(world, "delivery")
+    await world.hold(days=9)
+    await world.due()
+    await world.hold(days=2)
+    world.now += timedelta(days=2, minutes=1)
+    await world.retime()
+    await world.send_due(world.workers[0])
+    assert await states(world, "delivery") == ["accepted"]
+
+
+async def test_a_settlement_brings_back_what_the_promise_moved(world: World) -> None:
+    await only(world, "delivery")
+    await world.hold("promise")
+    await world.due()
+    await world.pay()
+    await world.retime()
+    await world.send_due(world.workers[0])
+    assert await states(world, "delivery") == ["accepted"]
+
+
+async def promise(world: World, *days: tuple[int, str | None]) -> None:
+    made = tuple(
+        PromisedDay(world.now + timedelta(days=day), None if amount is None else Decimal(amount))
+        for day, amount in days
+    )
+    await place_promise(world.db, Promised(world.invoice.id, made), window=WINDOW, now=world.now)
+
+
+async def judged(world: World, days: int) -> list[str]:
+    """What became of the promises that many days from now."""
+    world.now += timedelta(days=days, minutes=1)
+    return [state for _, state in await judge_promises(world.db, MANY, world.now)]
+
+
+async def held(world: World) -> bool:
+    sql = "SELECT EXISTS (SELECT FROM hold WHERE released_at IS NULL AND until > $1)"
+    return await world.db.fetchval(sql, world.now) is True
+
+
+async def test_a_promise_is_kept_by_what_came_and_judged_once_for_each_day(world: World) -> None:
+    await promise(world, (2, "60.00"), (5, None))
+    await world.pay("60.00")
+    assert await judged(world, 1) == []
+    assert await judged(world, 1) == ["kept"]
+    assert await held(world)
+    await world.pay("500.00")
+    assert await judged(world, 3) == ["kept"]
+    assert await judged(world, 30) == []
+
+
+async def test_a_broken_promise_ends_its_hold_and_its_later_days(world: World) -> None:
+    await only(world, "delivery")
+    await promise(world, (2, "60.00"), (9, None))
+    await world.due()
+    await world.pay("59.99")
+    assert sorted(await judged(world, 2)) == ["broken", "dropped"]
+    assert not await held(world)
+    await world.retime()
+    await world.send_due(world.workers[0])
+    assert await states(world, "delivery") == ["accepted"]
+    told = "SELECT array_agg(kind) FROM event WHERE kind LIKE 'promise.%'"
+    assert await world.db.fetchval(told) == ["promise.broken"]
+
+
+async def test_a_newer_promise_takes_the_place_of_the_one_before(world: World) -> None:
+    await promise(world, (2, None))
+    await promise(world, (4, None))
+    assert await judged(world, 2) == []
+    assert await judged(world, 2) == ["broken"]
 
 
 async def test_a_settlement_ends_the_promises_own_hold(world: World) -> None:

@@ -40,6 +40,10 @@ SELECT {ref}, number, creditor_id, customer_id, flow_version_id, issue_date, cur
 EVENT = "INSERT INTO payment_event (source_id, payment_ref, kind, event_ref, amount) SELECT id, 'p', '{kind}', '1', {amount} FROM source"
 HOLD = "INSERT INTO hold (kind, invoice_id, customer_id, reason, amount, until) SELECT {values} FROM invoice"
 
+HOLD_BY = "INSERT INTO hold (kind, invoice_id, reason, until, said_by) SELECT 'hold', id, 'r', now() + interval '1 day', 'bank' FROM invoice"
+PROMISE = (
+    "INSERT INTO promise (until, invoice_id, amount, leaves, state, said_by) SELECT now(), id, {values} FROM invoice"
+)
 REFUSED = [
     ("a reminder in a state that nobody knows", "ck_reminder_state", f"UPDATE reminder SET state = 'lost' {MINE}"),
     ("a reminder anchored to nothing", "ck_reminder_anchor", f"UPDATE reminder SET anchor = 'moon' {MINE}"),
@@ -108,6 +112,19 @@ REFUSED = [
         "a promise of no number",
         "ck_hold_amount",
         HOLD.format(values="'promise', id, NULL, 'r', 'NaN', now() + interval '1 day'"),
+    ),
+    ("a hold that nobody placed", "ck_hold_said_by", HOLD_BY),
+    ("a promise of nothing", "ck_promise_amount", PROMISE.format(values="0, 0, 'open', 'clerk'")),
+    ("a promise that leaves no number", "ck_promise_leaves", PROMISE.format(values="1, 'NaN', 'open', 'clerk'")),
+    ("a promise that is half kept", "ck_promise_state", PROMISE.format(values="1, 0, 'half', 'clerk'")),
+    ("a promise that nobody made", "ck_promise_said_by", PROMISE.format(values="1, 0, 'open', 'bank'")),
+    (
+        "one version of a text twice",
+        "uq_template_version_name_channel_locale_version",
+        (
+            "INSERT INTO template_version (name, channel, locale, version, subject, body)"
+            " SELECT 'overdue', 'sms', 'en', 1, 's', 'b' FROM generate_series(1, 2)"
+        ),
     ),
     ("a payment of no number", "ck_payment_amount", "UPDATE payment SET amount = 'NaN'"),
     ("more allocated than was paid", "ck_payment_allocated", "UPDATE payment SET allocated = amount + 1"),

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -255,9 +256,30 @@ async def test_holds_promises_and_disputes_are_moved_not_doubled_and_end_togethe
         ("hold", {}),
         ("promise", {"date": "2020-01-01"}),
         ("promise", {"date": "2027-01-15", "amount": "1.001"}),
+        ("promise", {}),
+        ("promise", {"date": "2027-01-15", "dates": [{"date": "2027-01-15"}]}),
+        ("promise", {"dates": [{"date": "2027-01-15"}, {"date": "2027-01-20"}]}),
+        ("promise", {"dates": [{"date": "2027-01-20", "amount": "1.00"}, {"date": "2027-01-15"}]}),
+        ("promise", {"dates": [{"date": f"2027-01-{day}", "amount": "1.00"} for day in range(10, 23)]}),
         ("dispute", {"reason": ""}),
     ):
         assert (await app.http.post(f"/v1/invoices/INV-1/{path}", json=wrong)).status_code == 422
+
+
+async def test_a_promise_may_name_several_days_and_holds_to_the_last(app: Scheduler):
+    await app.accept()
+    days = [{"date": "2027-01-15", "amount": "100.00"}, {"date": "2027-02-15"}]
+    answer = await app.http.post("/v1/invoices/INV-1/promise", json={"dates": days})
+
+    assert (answer.status_code, answer.json()["until"], answer.json()["amount"]) == (200, "2027-02-15T23:00:00Z", None)
+    leaves = "SELECT array_agg(leaves ORDER BY until) FROM promise WHERE state = 'open'"
+    assert await app.value(leaves) == [Decimal(1150), Decimal(0)]
+    wrong = await app.http.post("/v1/invoices/INV-1/promise", json={"dates": [*reversed(days)]})
+    assert wrong.json()["errors"] == [
+        {"pointer": "/dates/0/amount", "detail": "is required for all dates but the last"}
+    ]
+    await app.http.post("/v1/invoices/INV-1/resume")
+    assert await app.value("SELECT array_agg(DISTINCT state) FROM promise") == ["dropped"]
 
 
 async def test_a_customer_and_everything_can_be_held_and_resumed(app: Scheduler):

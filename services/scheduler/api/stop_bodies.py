@@ -11,8 +11,14 @@ from services.scheduler.api.invoice_answer import Answer
 from services.scheduler.store.holds import HoldRow
 from shared.kernel.errors import FieldError, Invalid
 from shared.kernel.money import amount_text
+from shared.ledger.promise import Fault, WrongDay
+from shared.states import SaidBy
 from shared.web.fields import IsoDate, IsoTime, PositiveAmount
 from shared.web.strict import StrictModel
+
+MOST_DATES = 12
+MOST_AHEAD = 366  # days
+SaidDays = list[tuple[date, Decimal | None]]
 
 
 class HoldIn(StrictModel):
@@ -22,12 +28,31 @@ class HoldIn(StrictModel):
     reason: Annotated[Line, Field(examples=["the customer asked for time"])]
 
 
-class PromiseIn(StrictModel):
-    """The customer says that the money comes on this day (in the customer's time zone) at the latest."""
+class PromisedDayIn(StrictModel):
+    """One part of a promise; `amount` left out: all that is open then, so only the last may."""
 
     date: IsoDate
     amount: PositiveAmount | None = None
+
+
+class PromiseIn(StrictModel):
+    """The customer says that the money comes on this day (in the customer's time zone) at the latest: `date`, or
+    `dates` where it comes in parts."""
+
+    date: IsoDate | None = None
+    amount: PositiveAmount | None = None
+    dates: Annotated[list[PromisedDayIn], Field(min_length=1, max_length=MOST_DATES)] | None = None
     reason: Line = "promise to pay"
+
+    @property
+    def days(self) -> SaidDays:
+        if (self.date is None) == (self.dates is None) or (self.dates and self.amount):
+            raise wrong("/date", "say either date, with amount if you like, or dates, each with its amount")
+        parts = self.dates or [PromisedDayIn(date=self.date, amount=self.amount)]  # type: ignore[arg-type]
+        return [(part.date, part.amount) for part in parts]
+
+    def pointer(self, index: int, field: str) -> str:
+        return f"/dates/{index}/{field}" if self.dates else f"/{field}"
 
 
 class DisputeIn(StrictModel):
@@ -40,13 +65,15 @@ class StopOut(Answer):
     """A hold. Without `invoice_id` and `customer_id` it stops everything."""
 
     hold_id: int
-    kind: str = Field(examples=["hold"], description="hold, promise, dispute or backlog")
+    kind: str = Field(examples=["hold"], description="hold, promise, dispute, backlog or said_paid")
     invoice_id: str | None = None
     customer_id: str | None = None
     reason: str
     amount: str | None = None
     starts_at: datetime
     until: datetime
+    said_by: SaidBy = Field(description="customer: on the pay page or in a reply")
+    note: str | None = Field(None, description="the customer's own words")
 
 
 class Resumed(Answer):
@@ -65,6 +92,8 @@ def stop_out(row: HoldRow) -> StopOut:
         amount=_amount(row.amount, row.currency),
         starts_at=row.starts_at,
         until=row.until,
+        said_by=SaidBy(row.said_by),
+        note=row.note,
     )
 
 
@@ -78,10 +107,14 @@ def in_the_future(until: datetime, now: datetime) -> datetime:
     return until
 
 
-def promised_day(day: date, today: date) -> date:
-    if not 0 <= (day - today).days <= 366:
-        raise wrong("/date", "must be today or within a year from now")
-    return day
+def wrong_day(body: PromiseIn, found: WrongDay) -> Invalid:
+    match found.fault:
+        case Fault.NO_AMOUNT:
+            return wrong(body.pointer(found.index, "amount"), "is required for all dates but the last")
+        case Fault.NOT_AFTER:
+            return wrong(body.pointer(found.index, "date"), "must be later than the date before it")
+        case Fault.PASSED | Fault.TOO_FAR | Fault.MISSING:
+            return wrong(body.pointer(found.index, "date"), "must be today or within a year from now")
 
 
 def wrong(pointer: str, detail: str) -> Invalid:

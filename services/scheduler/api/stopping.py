@@ -12,13 +12,14 @@ from services.scheduler.api.stop_bodies import Resumed, stop_out
 from services.scheduler.handlers.stop_invoice import place, release
 from services.scheduler.store import holds
 from shared.ledger.money import Stop
+from shared.ledger.promise import Promised
 from shared.web.idempotency import Once
 from shared.web.problems import declared
 
 FAULTS = declared(400, 401, 403, 404, 409, 413, 415)
 
 
-async def placed(parts: SchedulerParts, stop: Stop, once: Once | None) -> Response:
+async def placed(parts: SchedulerParts, stop: Stop | Promised, once: Once | None) -> Response:
     async def answering(tx: asyncpg.Connection, hold_id: int) -> dict[str, Any]:
         row = await holds.hold(tx, hold_id)
         assert row is not None

@@ -19,6 +19,7 @@ REASONS: Mapping[str, str] = {
     "hold": "the reminders are on hold",
     "promise": "the customer promised to pay",
     "dispute": "the invoice is disputed",
+    "said_paid": "the customer says that it is paid",
     "backlog": "the invoice came long after its due date and waits for a decision",
     "condition": "its condition does not hold",
     "missed": "its day had passed, and the flow does not catch up",
@@ -47,6 +48,7 @@ CHANNELS: Mapping[str, str] = {
 }
 HOLDS: Mapping[str, str] = {
     "hold": "A hold", "promise": "A promise to pay", "dispute": "A dispute", "backlog": "A hold for the backlog",
+    "said_paid": "The customer's word that it is paid",
 }  # fmt: skip
 ACTIONS: Mapping[str, str] = {
     "assume_sent": "it counts as sent",
@@ -131,7 +133,19 @@ def _changed(said: Said) -> str:
 def _placed(said: Said) -> str:
     reason = said.data.get("reason") or ""
     text = f" ({REASONS.get(reason, reason)})" if reason else ""
+    text += ", said by the customer" if said.data.get("by") == "customer" else ""
     return f"{HOLDS.get(said.data.get('hold', ''), 'A hold')} stops the reminders until {said.data.get('until')}{text}"
+
+
+def _of_amount(said: Said) -> str:
+    return f" of {said.data['amount']}" if said.data.get("amount") else ""
+
+
+def _chosen(said: Said) -> str:
+    chosen = [f"the language {said.data['locale']}"] if said.data.get("locale") else []
+    if said.data.get("channel"):
+        chosen.append(CHANNELS.get(said.data["channel"], said.data["channel"]))
+    return " and ".join(chosen) or "nothing"
 
 
 SENTENCES: Mapping[str, Callable[[Said], str]] = {
@@ -173,5 +187,10 @@ SENTENCES: Mapping[str, Callable[[Said], str]] = {
     "contact.restored": lambda said: f"An address of the customer may be used again for {said.channels}",
     "hold.placed": _placed,
     "hold.released": lambda said: f"{HOLDS.get(said.data.get('hold', ''), 'A hold')} ended; the reminders go on",
-    "promise.broken": lambda _: "The promised day passed without payment; the promise is broken",
+    "promise.kept": lambda said: f"The customer kept the promise{_of_amount(said)}",
+    "promise.broken": lambda said: (
+        f"The promised day passed without the payment{_of_amount(said)}; the promise is broken"
+    ),
+    "customer.preferences": lambda said: f"The customer chose {_chosen(said)}",
+    "invoice.link_renewed": lambda _: "The pay page got a new link; the old one does not work any more",
 }

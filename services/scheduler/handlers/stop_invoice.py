@@ -15,8 +15,9 @@ from services.scheduler.store import views
 from services.scheduler.store.views import InvoiceRow
 from shared.db.engine import Database
 from shared.kernel.errors import Conflict, NotFound
-from shared.ledger.money import Stop, barrier, close_invoice, place_hold, release_holds
+from shared.ledger.money import Stop, barrier, close_invoice, place_hold, place_promise, release_holds
 from shared.ledger.plan import lock_invoices
+from shared.ledger.promise import Promised
 from shared.states import ClosedAs
 from shared.web import idempotency
 from shared.web.idempotency import Once, Stored
@@ -26,7 +27,7 @@ Answering = Callable[[asyncpg.Connection], Awaitable[dict[str, Any]]]
 
 async def place(
     db: Database,
-    stop: Stop,
+    stop: Stop | Promised,
     window: timedelta,
     answering: Callable[[asyncpg.Connection, int], Awaitable[dict[str, Any]]],
     once: Once | None,
@@ -35,11 +36,19 @@ async def place(
     async with db.transaction() as tx:
         if (stored := await idempotency.claim(tx, once)) is not None:
             return stored
-        hold_id, wait = await place_hold(tx, stop, window=window)
+        hold_id, wait = await _placed(tx, stop, window)
         answer = Stored(200, await answering(tx, hold_id))
         await idempotency.store(tx, once, answer.status, answer.response)
     await asyncio.sleep(wait)
     return answer
+
+
+async def _placed(tx: asyncpg.Connection, stop: Stop | Promised, window: timedelta) -> tuple[int, float]:
+    match stop:
+        case Stop():
+            return await place_hold(tx, stop, window=window)
+        case Promised():
+            return await place_promise(tx, stop, window=window)
 
 
 async def close(db: Database, ref: str, closed_as: ClosedAs, window: timedelta) -> None:

@@ -20,10 +20,12 @@ class HoldRow:
     currency: str | None
     starts_at: datetime
     until: datetime
+    said_by: str
+    note: str | None
 
 
 _HOLD = """
-SELECT h.id, h.kind, i.ref, u.ref, h.reason, h.amount, i.currency, h.starts_at, h.until
+SELECT h.id, h.kind, i.ref, u.ref, h.reason, h.amount, i.currency, h.starts_at, h.until, h.said_by, h.note
   FROM hold h LEFT JOIN invoice i ON i.id = h.invoice_id LEFT JOIN customer u ON u.id = h.customer_id
 """
 _ACTIVE = "h.released_at IS NULL AND h.until > business_now()"
@@ -49,4 +51,3 @@ async def of_invoice(tx: asyncpg.Connection, invoice_id: int) -> list[int]:
 async def of_customer(tx: asyncpg.Connection, customer_id: int) -> list[int]:
     sql = "SELECT id FROM hold WHERE customer_id = $1 AND released_at IS NULL AND until > business_now()"
     return [row["id"] for row in await tx.fetch(sql, customer_id)]
-
