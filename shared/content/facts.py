@@ -39,6 +39,7 @@ class MessageFacts:
     installment_count: int = 1
     reply_to: str | None = None
     sms_from: str | None = None
+    voice_from: str | None = None
     iban: str | None = None
     bic: str | None = None
     logo_url: str | None = None

@@ -28,7 +28,7 @@ _PLAIN = {
 
 def segments(text: str) -> int:
     """How many SMS the text is billed as: 160 (153 when split) septets, or 70 (67) UTF-16 units."""
-    if not _is_gsm(text):
+    if not is_gsm(text):
         return _parts([len(char.encode("utf-16-be")) // 2 for char in text], single=70, split=67)
     return _parts([_SEPTETS[char] for char in text], single=160, split=153)
 
@@ -38,13 +38,14 @@ def fold(text: str) -> str:
 
     "Atención" stays readable as "Atencion" at a third of the price; Greek or Arabic stays as it is.
     """
-    if _is_gsm(text):
+    if is_gsm(text):
         return text
     folded = "".join(map(_fold_char, text))
-    return folded if _is_gsm(folded) else text.replace("\u00a0", " ").replace("\u202f", " ")
+    return folded if is_gsm(folded) else text.replace("\u00a0", " ").replace("\u202f", " ")
 
 
-def _is_gsm(text: str) -> bool:
+def is_gsm(text: str) -> bool:
+    """Whether the 7-bit alphabet has every character of it."""
     return _SEPTETS.keys() >= set(text)
 
 

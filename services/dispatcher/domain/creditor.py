@@ -11,6 +11,7 @@ class CreditorCard:
     email_from: str
     reply_to: str | None
     sms_from: str | None
+    voice_from: str | None
     iban: str | None
     bic: str | None
     logo_url: str | None

@@ -8,7 +8,7 @@ from services.dispatcher.domain.creditor import CreditorCard
 from services.dispatcher.domain.ports import Outgoing
 from services.dispatcher.domain.tokens import ReturnPaths
 from shared.content import Attachment, Catalog, MessageFacts
-from shared.flow import Flow
+from shared.flow import THEN_LEG, Flow
 from shared.ledger.send import Claim
 
 
@@ -26,7 +26,7 @@ class Composer:
         assert claim.channel
         assert claim.address
         step = flow.step(claim.step)
-        message = step.then.message if claim.leg == "then" and step.then else step.message
+        message = step.message_of(claim.leg)
         facts = self._facts(claim, creditor)
         return Outgoing(
             attempt_id=f"{claim.reminder_id}.{claim.fence}",
@@ -37,7 +37,7 @@ class Composer:
             return_path=self.return_paths.make(claim.reminder_id, claim.fence),
             callback_url=f"{self.public_url}/v1/receipts",
             sent_at=claim.business_at,
-            attachment=attachment if step.attach and not claim.leg else None,
+            attachment=attachment if step.attach and claim.leg != THEN_LEG else None,
             message=message,
             followed=step.then is not None and not claim.leg,
         )
@@ -49,6 +49,7 @@ class Composer:
             email_from=creditor.email_from,
             reply_to=creditor.reply_to,
             sms_from=creditor.sms_from,
+            voice_from=creditor.voice_from,
             iban=creditor.iban,
             bic=creditor.bic,
             logo_url=creditor.logo_url,

@@ -9,7 +9,8 @@ from services.dispatcher.domain.creditor import CreditorCard
 from shared.flow import Flow
 
 CREDITOR = (
-    "SELECT id, name, email_from, reply_to, sms_from, iban, bic, logo_url FROM creditor WHERE id = ANY ($1::bigint[])"
+    "SELECT id, name, email_from, reply_to, sms_from, voice_from, iban, bic, logo_url FROM creditor"
+    " WHERE id = ANY ($1::bigint[])"
 )
 FRESH_SECONDS = 5.0
 
@@ -53,6 +54,7 @@ class Cards:
             email_from=row["email_from"] or self._email_from,
             reply_to=row["reply_to"],
             sms_from=row["sms_from"] or self._sms_from,
+            voice_from=row["voice_from"],
             iban=row["iban"],
             bic=row["bic"],
             logo_url=row["logo_url"],
