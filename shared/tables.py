@@ -326,7 +326,7 @@ class Reminder(SQLModel, table=True):
             postgresql_nulls_not_distinct=True,
         ),
         one_of("state", ReminderState),
-        CheckConstraint("anchor IN ('issue', 'due', 'payment', 'parent')", name="anchor"),
+        CheckConstraint("anchor IN ('issue', 'due', 'payment', 'broken_promise', 'parent')", name="anchor"),
         CheckConstraint("occurrence >= 1", name="occurrence"),
         CheckConstraint("state IN ('waiting', 'cancelled', 'skipped') OR due_at IS NOT NULL", name="has_time"),
         CheckConstraint("state <> 'waiting' OR due_at IS NULL", name="waits_for_its_trigger"),
@@ -717,7 +717,7 @@ class WebhookEndpoint(SQLModel, table=True):
 
 class OutboundEvent(SQLModel, table=True):
     """What is announced, derived once from an `event` (none: a test). `lane`: what it is ordered within, an invoice's id
-    or a customer's below zero. Refs, codes and amounts; no names, no addresses."""
+    or a customer's below zero; NULL: nothing. Refs, codes and amounts; no names, no addresses."""
 
     __tablename__ = "outbound_event"
     __table_args__ = (
@@ -728,7 +728,7 @@ class OutboundEvent(SQLModel, table=True):
     event_id: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     type: str = Field(sa_column=string())
     at: datetime = Field(sa_column=moment())
-    lane: int = Field(sa_column=Column(BigInteger, nullable=False))
+    lane: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     data: dict[str, Any] = Field(default_factory=dict, sa_column=document())
     created_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
 
@@ -760,7 +760,7 @@ class OutboundDelivery(SQLModel, table=True):
             BigInteger, ForeignKey("outbound_event.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
         )
     )
-    lane: int = Field(sa_column=Column(BigInteger, nullable=False))
+    lane: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     state: str = Field(default="pending", sa_column=string(default="pending"))
     due_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
     first_at: datetime | None = Field(default=None, sa_column=moment(null=True))

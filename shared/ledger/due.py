@@ -77,6 +77,14 @@ async def skip_queued(
     await tx.execute("SELECT skip_queued($1, $2, $3, $4)", list(rows), list(rows.values()), reason, now)
 
 
+async def act(tx: asyncpg.Connection, rows: Sequence[tuple[int, str, object]], now: datetime | None = None) -> None:
+    """In the transaction of `queue_due`, of rows that it has just moved and that send nothing: (id, 'escalated' or
+    'stopped', what the timeline keeps)."""
+    if rows:
+        ids, kinds, data = ([row[column] for row in rows] for column in range(3))
+        await tx.execute("SELECT act($1, $2, $3, $4)", ids, kinds, data, now)
+
+
 async def to_retime(tx: asyncpg.Connection, *, limit: int, now: datetime | None = None) -> list[ToRetime]:
     rows = await tx.fetch("SELECT * FROM to_retime($1, $2)", now, limit)
     return [ToRetime(*row) for row in rows]

@@ -183,50 +183,6 @@ BEGIN
 END
 $$;
 
--- Promises whose day has passed while the invoice is open: told once on its timeline, and what waited for it goes; its place takes a
--- row that waits for the next promise. A paid one ended with the payment. Answers how many were looked at.
-CREATE OR REPLACE FUNCTION break_promises(p_now timestamptz, p_limit integer) RETURNS integer LANGUAGE plpgsql AS
-$$
-DECLARE
-  v_now timestamptz := coalesce(p_now, business_now());
-  v_ids bigint[];
-  v_invoices bigint[];
-BEGIN
-  SELECT array_agg(c.id), array_agg(DISTINCT c.invoice_id) INTO v_ids, v_invoices
-    FROM (SELECT h.id, h.invoice_id FROM hold h
-           WHERE h.kind = 'promise' AND h.released_at IS NULL AND h.until <= v_now ORDER BY h.id LIMIT p_limit) c;
-  IF v_ids IS NULL THEN RETURN 0; END IF;
-  PERFORM FROM invoice i WHERE i.id = ANY (v_invoices) ORDER BY i.id FOR SHARE;
-
-  WITH over AS (
-    UPDATE hold h SET released_at = h.until
-     WHERE h.id = ANY (v_ids) AND h.released_at IS NULL AND h.until <= v_now
-    RETURNING h.id, h.invoice_id, h.amount, h.until
-  ), broken AS (
-    INSERT INTO event (at, invoice_id, kind, data)
-    SELECT o.until, o.invoice_id, 'promise.broken',
-           jsonb_strip_nulls(jsonb_build_object('hold_id', o.id, 'amount', o.amount::text, 'until', o.until))
-      FROM over o JOIN invoice i ON i.id = o.invoice_id WHERE i.settled_at IS NULL AND i.closed_as IS NULL
-    RETURNING invoice_id, at
-  ), waited AS (
-    SELECT r.id, b.at FROM (SELECT invoice_id, max(at) AS at FROM broken GROUP BY 1) b JOIN invoice i ON i.id = b.invoice_id
-      JOIN reminder r ON r.invoice_id = i.id AND r.generation = i.generation
-     WHERE r.anchor = 'broken_promise' AND r.state = 'waiting' ORDER BY r.id FOR UPDATE OF r
-  ), moved AS (
-    UPDATE reminder r SET state = 'pending', due_at = w.at FROM waited w WHERE r.id = w.id AND r.state = 'waiting' RETURNING r.*
-  )
-  INSERT INTO reminder (invoice_id, flow_version_id, generation, step, occurrence, leg, anchor, anchor_date, requires_open, urgent,
-                        followed, state)
-  SELECT n.invoice_id, n.flow_version_id, n.generation, n.step, n.occurrence + 1, n.leg, n.anchor, n.anchor_date, n.requires_open,
-         n.urgent, n.followed, 'waiting'
-    FROM (SELECT * FROM moved
-          UNION ALL SELECT t.* FROM reminder t JOIN moved m ON t.invoice_id = m.invoice_id AND t.installment_id IS NULL
-             AND t.generation = m.generation AND t.step = m.step AND t.occurrence = m.occurrence AND t.leg = 'then') n
-  ON CONFLICT (invoice_id, installment_id, generation, step, occurrence, leg) DO NOTHING;
-  RETURN array_length(v_ids, 1);
-END
-$$;
-
 -- Pending rows whose time is over or not yet found, with what the calendar needs; locked for the caller, who retimes or skips them.
 CREATE OR REPLACE FUNCTION to_retime(p_now timestamptz, p_limit integer)
 RETURNS TABLE (id bigint, invoice_id bigint, flow_version_id bigint, generation integer, step text, occurrence integer, leg text,
@@ -1399,6 +1355,26 @@ BEGIN
 END
 $$;
 
+-- A promise of these invoices, which the caller has locked, was broken: what waited for it goes, and its place takes a row that waits
+-- for the next promise.
+CREATE OR REPLACE FUNCTION answer_broken_promises(p_invoices bigint[], p_now timestamptz) RETURNS void LANGUAGE sql AS
+$$
+  WITH waited AS (
+    SELECT r.id FROM reminder r JOIN invoice i ON i.id = r.invoice_id AND i.generation = r.generation
+     WHERE i.id = ANY (p_invoices) AND r.anchor = 'broken_promise' AND r.state = 'waiting' ORDER BY r.id FOR UPDATE OF r
+  ), moved AS (
+    UPDATE reminder r SET state = 'pending', due_at = p_now FROM waited w WHERE r.id = w.id AND r.state = 'waiting' RETURNING r.*
+  )
+  INSERT INTO reminder (invoice_id, flow_version_id, generation, step, occurrence, leg, anchor, anchor_date, requires_open, urgent,
+                        followed, state)
+  SELECT n.invoice_id, n.flow_version_id, n.generation, n.step, n.occurrence + 1, n.leg, n.anchor, n.anchor_date, n.requires_open,
+         n.urgent, n.followed, 'waiting'
+    FROM (SELECT * FROM moved
+          UNION ALL SELECT t.* FROM reminder t JOIN moved m ON t.invoice_id = m.invoice_id AND t.installment_id IS NULL
+             AND t.generation = m.generation AND t.step = m.step AND t.occurrence = m.occurrence AND t.leg = 'then') n
+  ON CONFLICT (invoice_id, installment_id, generation, step, occurrence, leg) DO NOTHING
+$$;
+
 -- Promises whose day is over: kept if no more is open than they leave, else broken. A broken one ends its hold, and what else was
 -- promised for the invoice. Answers each invoice that it judged, once for every date.
 CREATE OR REPLACE FUNCTION judge_promises(p_now timestamptz, p_limit integer)
@@ -1415,6 +1391,7 @@ BEGIN
   IF v_ids IS NULL THEN RETURN; END IF;
   SELECT array_agg(l.id) INTO v_invoices
     FROM (SELECT i.id FROM invoice i WHERE i.id = ANY (v_invoices) ORDER BY i.id FOR NO KEY UPDATE SKIP LOCKED) l;
+  v_ids := ARRAY(SELECT p.id FROM promise p WHERE p.id = ANY (v_ids) AND p.invoice_id = ANY (v_invoices) AND p.state = 'open');
 
   RETURN QUERY
   WITH judged AS MATERIALIZED (
@@ -1443,6 +1420,9 @@ BEGIN
       FROM final f WHERE f.verdict <> 'dropped' ORDER BY f.id
   )
   SELECT f.invoice_id, f.verdict FROM final f;
+
+  PERFORM answer_broken_promises(ARRAY(
+    SELECT p.invoice_id FROM promise p WHERE p.id = ANY (v_ids) AND p.state = 'broken'), v_now);
 END
 $$;
 

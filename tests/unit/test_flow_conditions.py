@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from shared.flow import ConditionInputs, judge
-from shared.flow.conditions import check
+from shared.flow.conditions import check, trouble
 
 
 def inputs(open_amount="25.00", **more):
@@ -25,12 +25,15 @@ def test_the_open_amount_decides(open_amount, holds):
         ("invoice.currency == 'EUR' && days_past_due > 5", True),
         ("customer.country in ['DE', 'ES']", False),
         ("customer.attributes.vip", True),
+        ("history.sent > 2 && history.last_outcome == 'undelivered'", True),
+        ("history.promises_broken == 0", False),
         ("!has(invoice.attributes.project)", False),
         ("invoice.attributes['project'] == 'north'", True),
     ],
 )
 def test_everything_a_condition_knows_can_be_asked(expression, holds):
-    known = inputs(invoice_attributes={"project": "north"}, customer_attributes={"vip": True}, country="CO")
+    known = inputs(invoice_attributes={"project": "north"}, customer_attributes={"vip": True}, country="CO",
+                   sent=3, last_outcome="undelivered", promises_broken=1)  # fmt: skip
     assert check(expression) == expression
     assert judge(expression, known).holds is holds
 
@@ -59,8 +62,8 @@ def test_a_verdict_explains_a_condition_that_does_not_hold():
         ("invoice.open_amount >", "not a CEL expression"),
         ("(" * 400 + "1", "not a CEL expression"),
         ("invoice.open_amount", "a condition is true or false, this one gives 100.0"),
-        ("invoice.open > 1", "invoice and customer have no field 'open'"),
-        ("amount > 1", "unknown name 'amount'; a condition knows invoice, customer, days_past_due"),
+        ("invoice.open > 1", "invoice, customer and history have no field 'open'"),
+        ("amount > 1", "unknown name 'amount'; a condition knows invoice, customer, history, days_past_due"),
         ("invoice.currency > 1", "cannot be judged"),
         ("launch() == 1", "cannot be judged"),
         ("[1, 2].all(invoice, [1].exists(customer, true))", "a condition cannot loop"),
@@ -72,6 +75,20 @@ def test_a_verdict_explains_a_condition_that_does_not_hold():
 def test_a_condition_that_cannot_work_is_refused(expression, message):
     with pytest.raises(ValueError, match=f"^{re.escape(message)}"):
         check(expression)
+
+
+@pytest.mark.parametrize(
+    ("expression", "message"),
+    [
+        ("invoice.amount > 5.0 || invoice.currency > 1", "cannot be judged"),
+        ("days_past_due > 5 && history.sent == 'many' + 1", "cannot be judged"),
+        ("days_past_due > 0 || invoice.open > 1", "invoice, customer and history have no field 'open'"),
+    ],
+)
+def test_what_only_some_data_shows_is_found_before_a_flow_is_activated(expression, message):
+    assert check(expression) == expression
+    assert str(trouble(expression)).startswith(message)
+    assert trouble("days_past_due > 5 && history.sent == 2 && customer.attributes.vip") is None
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_the_standard_flow_says_what_its_page_says():
     assert (flow.catch_up.missed, flow.catch_up.max_late) == (Missed.LATEST_ONLY, timedelta(days=3))
     assert flow.window == Window(480, 1140, frozenset(range(6)), True)
     delinquent = flow.step("delinquent")
-    assert (delinquent.repeat.every, delinquent.repeat.until, delinquent.repeat.times) == (7, "paid", 52)
+    assert (delinquent.repeat.every.days, delinquent.repeat.until, delinquent.repeat.times) == (7, "paid", 52)
     assert delinquent.then.channels == ("sms", "email")
     assert delinquent.only_if == "invoice.open_amount > 20.0"
 
@@ -108,7 +108,7 @@ def test_days_are_a_range_a_list_or_one_day(days, read):
         ({"when": {"days": -3, "after": "due"}}, ("when", "days"), "Input should be greater than or equal to 1"),
         ({"when": {"days": "3", "after": "due"}}, ("when", "days"), "Input should be a valid integer"),
         ({"when": {"days": True, "after": "due"}}, ("when", "days"), "Input should be a valid integer"),
-        ({"when": {"days": 3, "after": "issue"}}, ("when", "after"), "Input should be 'due'"),
+        ({"when": {"days": 3, "before": "issue"}}, ("when", "before"), "Input should be 'due'"),
         (
             {"when": {"on": "due", "at": "9:00"}},
             ("when", "at"),
@@ -132,10 +132,14 @@ def test_days_are_a_range_a_list_or_one_day(days, read):
         ),
         ({"channels": []}, ("channels",), "name at least one channel"),
         ({"requires_open": "no"}, ("requires_open",), "Input should be a valid boolean"),
-        ({"repeat": {"every": 7, "until": "paid"}}, ("repeat", "times"), "Field required"),
+        (
+            {"repeat": {"every": 7, "until": "paid"}},
+            ("repeat", "times"),
+            "step 'a' repeats without end; say how often in all, such as times: 12",
+        ),
         (
             {"repeat": {"every": 0, "until": "paid", "times": 2}},
-            ("repeat", "every"),
+            ("repeat", "every", "days"),
             "Input should be greater than or equal to 1",
         ),
         (

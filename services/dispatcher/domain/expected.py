@@ -50,7 +50,7 @@ class Later:
 
 def expect(row: Looked, flow: Flow, offers: Mapping[str, Offer]) -> Expected | Later:
     step = flow.step(row.step)
-    channels = step.then.channels if row.leg == "then" and step.then else step.channels
+    channels = step.channels_of(row.leg)
     found = route(
         channels,
         row.points,

@@ -19,12 +19,13 @@ from shared.states import ReminderState
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One step around the due date of one installment."""
+    """One step around the due date of one installment; `leg`: which of its messages, where it is a broadcast."""
 
     step: Step
     dated: DatedStep
     installment_no: int
     due_date: date
+    leg: str = MAIN_LEG
 
     def judged(self, occurrence: int, timing: Timing) -> Judged:
         return timing.judge(self.dated, self.due_date.toordinal(), self.dated.day(occurrence))
@@ -38,12 +39,18 @@ def around_due(
 ) -> tuple[PlannedReminder, ...]:
     """All rows of one installment."""
     rows: list[PlannedReminder] = []
-    for step in flow.anchored(Anchor.DUE):
-        target = Target(step, flow.timetable.step(step.id), installment.no, installment.due_date)
+    for target in _targets(flow, installment, timing):
         last = _last_kept(target, kept)
-        for main in upcoming(target, last, timing) if step.repeat else _single(target, last, timing):
-            rows.extend(with_then(step, main))
+        for main in upcoming(target, last, timing) if target.step.repeat else _single(target, last, timing):
+            rows.extend(with_then(target.step, main))
     return tuple(rows)
+
+
+def _targets(flow: Flow, installment: Installment, timing: Timing) -> Iterator[Target]:
+    timetable = timing.timetable(installment.due_date.toordinal())
+    for step in flow.anchored(Anchor.DUE):
+        for leg in step.legs:
+            yield Target(step, timetable.step(step.id), installment.no, installment.due_date, leg)
 
 
 def upcoming(target: Target, last: int, timing: Timing) -> Iterator[PlannedReminder]:
@@ -68,14 +75,13 @@ def _single(target: Target, last: int, timing: Timing) -> Iterator[PlannedRemind
 
 def _last_kept(target: Target, kept: frozenset[RowKey]) -> int:
     """The highest occurrence that may have gone out; 0 when none."""
-    mine = (target.installment_no, target.step.id, MAIN_LEG)
+    mine = (target.installment_no, target.step.id, target.leg)
     return max((n for no, step, n, leg in kept if (no, step, leg) == mine), default=0) if kept else 0
 
 
 def _latest_over(target: Target, timing: Timing) -> int:
     """The last occurrence whose window has closed, or 0."""
-    dated = target.dated
-    occurrence = min((timing.today - target.due_date.toordinal() - dated.offset) // dated.every + 1, dated.times)
+    occurrence = target.dated.latest_by(timing.today - target.due_date.toordinal())
     while occurrence > 0 and not target.is_over(occurrence, timing):
         occurrence -= 1
     return max(occurrence, 0)
@@ -85,7 +91,7 @@ def _row(target: Target, occurrence: int, judged: Judged) -> PlannedReminder:
     return PlannedReminder(
         step=target.step.id,
         occurrence=occurrence,
-        leg=MAIN_LEG,
+        leg=target.leg,
         anchor=Anchor.DUE,
         installment_no=target.installment_no,
         anchor_date=target.due_date,

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from services.scheduler.domain.planned import MAIN_LEG, Installment, InvoiceFacts, PlannedReminder
+from services.scheduler.domain.planned import THEN_LEG, Installment, InvoiceFacts, PlannedReminder
 from services.scheduler.domain.planning import plan
 from shared.flow import Flow
 from shared.states import ReminderState
@@ -23,7 +23,7 @@ _SOME = Decimal(1)
 def row_tail(flow: Flow, row: PlannedReminder) -> tuple[Any, ...]:
     """The columns of a reminder from `step` on, in the order of shared.ledger.plan.NewReminder."""
     step = flow.step(row.step)
-    main = row.leg == MAIN_LEG
+    main = row.leg != THEN_LEG
     return (
         row.step,
         row.occurrence,

@@ -7,10 +7,11 @@ from enum import StrEnum
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from shared.flow import Anchor
+from shared.flow import MAIN_LEG, THEN_LEG, Anchor
 from shared.states import ReminderState
 
-MAIN_LEG, THEN_LEG = "", "then"
+__all__ = ["MAIN_LEG", "THEN_LEG", "Installment", "InvoiceFacts", "Plan", "PlannedReminder", "RowFacts", "RowKey",
+           "SkipReason", "Skipped", "Timed"]  # fmt: skip
 
 RowKey = tuple[int | None, str, int, str]
 """(installment number, step, occurrence, leg): what is unique within a generation."""
@@ -33,7 +34,9 @@ class Installment:
 @dataclass(frozen=True, slots=True)
 class InvoiceFacts:
     """`kept`: rows of the current generation that must not be planned again. `ended`: those of them whose end has
-    come, so that their `then` is due. `accepted_at`: None while the invoice is being accepted, else when it was."""
+    come, so that their `then` is due. `accepted_at`: None while the invoice is being accepted, else when it was.
+    `broken_n`: how many promises were broken so far, `broken_at`: when the last one was. `stopped`: installments whose
+    follow-up a `stop` has ended."""
 
     issue_date: date
     zone: ZoneInfo
@@ -45,6 +48,9 @@ class InvoiceFacts:
     kept: frozenset[RowKey] = frozenset()
     ended: frozenset[RowKey] = frozenset()
     accepted_at: datetime | None = None
+    broken_n: int = 0
+    broken_at: datetime | None = None
+    stopped: frozenset[int] = frozenset()
 
 
 class PlannedReminder(NamedTuple):

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 from services.scheduler.domain.around_due import around_due
-from services.scheduler.domain.planned import MAIN_LEG, Installment, PlannedReminder
+from services.scheduler.domain.planned import THEN_LEG, Installment, PlannedReminder
 from services.scheduler.domain.timing import Timing
 from shared.flow import Calendar, Flow
 from shared.flow.timetable import Timetable
@@ -32,7 +32,7 @@ def rows_ahead(flow: Flow, installment: Installment, timing: Timing) -> tuple[Pl
     if known is not None and timing.now < known.until and timing.issue <= known.issued_by:
         return known.rows
     rows = around_due(flow, installment, NOTHING_KEPT, timing)
-    found = _if_lasting(flow, rows, installment.due_date.toordinal(), timing)
+    found = _if_lasting(rows, installment.due_date.toordinal(), timing)
     if found is not None:
         if len(memory) >= MOST_REMEMBERED:
             memory.clear()
@@ -40,14 +40,14 @@ def rows_ahead(flow: Flow, installment: Installment, timing: Timing) -> tuple[Pl
     return rows
 
 
-def _if_lasting(flow: Flow, rows: tuple[PlannedReminder, ...], due: int, timing: Timing) -> _Remembered | None:
+def _if_lasting(rows: tuple[PlannedReminder, ...], due: int, timing: Timing) -> _Remembered | None:
     """Only rows exactly where the calendar alone puts them: neither missed, nor skipped, nor moved forward."""
-    mains = [row for row in rows if row.leg == MAIN_LEG]
+    mains = [row for row in rows if row.leg != THEN_LEG]
     if not mains or any(row.reason for row in mains):
         return None
     untils, days = [], []
     for row in mains:
-        step = flow.timetable.step(row.step)
+        step = timing.timetable(due).step(row.step)
         offset = step.day(row.occurrence)
         slot = timing.regular_slot(step, due, offset)
         if (row.due_at, row.send_until) != (slot.due_at, slot.send_until):

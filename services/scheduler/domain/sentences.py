@@ -36,6 +36,8 @@ REASONS: Mapping[str, str] = {
     "never_opens": "the flow's contact window never opens",
     "not_issued_today": "the flow starts only with invoices issued on the day they come in",
     "opted_out": "the customer opted out",
+    "escalated": "it was handed to a person instead",
+    "stopped": "the flow ends the follow-up here",
 }
 CHANNELS: Mapping[str, str] = {
     "email": "email",
@@ -157,6 +159,15 @@ SENTENCES: Mapping[str, Callable[[Said], str]] = {
     "invoice.reopened": lambda _: "The invoice is open again",
     "invoice.void": lambda _: "The invoice was declared void; everything that had not gone out is cancelled",
     "invoice.uncollectible": lambda _: "The invoice was given up; everything that had not gone out is cancelled",
+    "invoice.escalated": lambda said: (
+        f"{said.name} hands the invoice to {said.data.get('to', 'a person')}"
+        + (f": {said.data['note']}" if said.data.get("note") else "")
+    ),
+    "invoice.stopped": lambda said: f"{said.name} ended the follow-up; nothing more goes out by itself",
+    "invoice.migrated": lambda said: (
+        f"The invoice follows version {said.data.get('to')} of flow '{said.data.get('flow')}' now; "
+        f"until then it was version {said.data.get('from')}"
+    ),
     "reminder.skipped": lambda said: f"{said.name} was not sent{said.because}",
     "reminder.cancelled": lambda said: f"{said.name} was cancelled{said.because}",
     "reminder.failed": lambda said: f"{said.name} reached nobody{said.because}",

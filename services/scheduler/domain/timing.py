@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 from services.scheduler.domain.planned import SkipReason
 from shared.flow import Flow, Missed, calendar_of
 from shared.flow.calendar import Slot
-from shared.flow.timetable import DatedStep
+from shared.flow.timetable import DatedStep, Timetable
 
 
 class Judged(NamedTuple):
@@ -27,15 +27,19 @@ class Judged(NamedTuple):
 class Timing:
     """One flow in one customer's zone and country, for one invoice, at one moment."""
 
-    __slots__ = ("calendar", "catch_up", "issue", "now", "timetable", "today")
+    __slots__ = ("calendar", "catch_up", "country", "flow", "issue", "now", "today")
 
     def __init__(self, flow: Flow, zone: ZoneInfo, country: str | None, issue_date: date, now: datetime) -> None:
-        self.timetable = flow.timetable
+        self.flow = flow
+        self.country = country
         self.catch_up = flow.catch_up
         self.calendar = calendar_of(flow.window, zone, country)
         self.issue = issue_date.toordinal()
         self.now = now
         self.today = self.calendar.local_day(now)
+
+    def timetable(self, due: int) -> Timetable:
+        return self.flow.timetable_of(due, self.country)
 
     def judge(self, step: DatedStep, due: int, offset: int) -> Judged:
         """`due`: the due date, `offset`: the occurrence's day after it."""
@@ -46,7 +50,7 @@ class Timing:
             return self.catch_up_with(step, due, offset, self.now, tried=False)
         if offset < 0 and slot.day > due:
             return Judged(slot, SkipReason.TOO_LATE)  # moved forward past the date that it announces
-        if self._superseded(due, offset, slot.day):
+        if step.speaks and self._superseded(due, offset, slot.day):
             return Judged(slot, SkipReason.SUPERSEDED)
         return Judged(slot)
 
@@ -69,8 +73,12 @@ class Timing:
         return self.slot(step, due, offset).send_until <= self.now
 
     def catch_up_with(self, step: DatedStep, due: int, offset: int, moment: datetime, *, tried: bool) -> Judged:
-        """The step missed its slot; the next opening at `moment`, if the rule allows it."""
+        """The step missed its slot; the next opening at `moment`, if the rule allows it. What sends nothing is always
+        caught up with."""
         slot = self.slot(step, due, offset)
+        if not step.speaks:
+            opening = self.calendar.next_opening(moment)
+            return Judged(Slot(opening.day, max(moment, opening.opens), opening.closes))
         if self.catch_up.missed is Missed.SKIP and not tried:
             return Judged(slot, SkipReason.MISSED)
         if moment - slot.due_at > self.catch_up.max_late:
@@ -78,7 +86,7 @@ class Timing:
         opening = self.calendar.next_opening(moment)
         if offset < 0 and opening.day > due:
             return Judged(slot, SkipReason.TOO_LATE)
-        if self._superseded(due, offset, opening.day) or self._spoken_for(step, offset):
+        if self._superseded(due, offset, opening.day) or self._spoken_for(step, due, offset):
             return Judged(slot, SkipReason.SUPERSEDED)
         return Judged(Slot(opening.day, max(moment, opening.opens), opening.closes))
 
@@ -89,12 +97,12 @@ class Timing:
 
     def _superseded(self, due: int, offset: int, day: int) -> bool:
         """Whether the next step of the installment falls on `day` or before it, where closed days move it."""
-        following = self.timetable.following(offset)
+        following = self.timetable(due).following(offset)
         if following is None:
             return False
         move = self.calendar.slot_after if following > 0 else self.calendar.slot_before
         return move(due + following, 0).day <= day
 
-    def _spoken_for(self, step: DatedStep, offset: int) -> bool:
+    def _spoken_for(self, step: DatedStep, due: int, offset: int) -> bool:
         """Of several missed steps of one day, `latest_only` sends the last one of the flow."""
-        return self.catch_up.missed is Missed.LATEST_ONLY and self.timetable.last_on(offset) != step.index
+        return self.catch_up.missed is Missed.LATEST_ONLY and self.timetable(due).last_on(offset) != step.index

@@ -53,7 +53,7 @@ async def plan_anew(tx: asyncpg.Connection, ids: Sequence[int], flows: FlowVersi
     await accepting.log_events(tx, now, "invoice.planned", events)
 
 
-def _plan(one: Facts, parts: Sequence[Part], kept: Iterable[Kept], flow: Flow, now: datetime) -> Plan:
+def _plan(one: Facts, parts: Sequence[Part], kept: Sequence[Kept], flow: Flow, now: datetime) -> Plan:
     known = {step.id for step in flow.steps}
     mine = [row for row in kept if row.step in known]  # of a flow that the invoice has left, nothing bars this one
     facts = InvoiceFacts(
@@ -67,6 +67,9 @@ def _plan(one: Facts, parts: Sequence[Part], kept: Iterable[Kept], flow: Flow, n
         kept=frozenset(key for row in mine for key in _barred(row)),
         ended=frozenset(_key(row) for row in mine if row.state in WENT),
         accepted_at=one.accepted_at,
+        broken_n=one.broken_n,
+        broken_at=one.broken_at,
+        stopped=frozenset(row.installment_no for row in kept if row.installment_no and row.reason == "stopped"),
     )
     try:
         return plan(flow, facts, now)

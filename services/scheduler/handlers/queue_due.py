@@ -4,25 +4,26 @@ published.
 What must stay true:
 - nothing is published before its commit, and a failed publish changes nothing: the sweeper publishes again;
 - a step's condition is judged here, on what is stored when the reminder becomes due, and its verdict is on the
-  timeline.
+  timeline;
+- a step that escalates or stops does so here, in the transaction that took it out of pending, and is never published.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import asyncpg
 import structlog
 
-from services.scheduler.domain.planned import MAIN_LEG
+from services.scheduler.domain.planned import THEN_LEG
 from services.scheduler.handlers.next_occurrences import insert_next
 from services.scheduler.store.flows import FlowVersions
-from services.scheduler.store.ledger_rows import DueRow, Named, due_rows, names
+from services.scheduler.store.ledger_rows import DueRow, Named, due_rows, names, no_longer_queued
 from shared.bus.port import Bus, PublishFailed
 from shared.crash import crash_point
 from shared.db.engine import Database
-from shared.flow import ConditionInputs, Flow, judge
-from shared.ledger.due import Queued, queue_due, skip_queued
+from shared.flow import ConditionInputs, Flow, Step, judge
+from shared.ledger.due import Queued, act, queue_due, skip_queued
 from shared.messages import BULK, URGENT, RemindersDue
 
 IDS_A_MESSAGE = 50
@@ -50,26 +51,40 @@ async def take_due(db: Database, flows: FlowVersions, *, limit: int, max_queued:
 
 
 async def _decide(tx: asyncpg.Connection, moved: Sequence[Queued], flows: FlowVersions) -> set[int]:
-    """Next occurrences, and the conditions; answers the rows whose condition does not hold."""
+    """Next occurrences, conditions, and what happens instead of a message; answers the rows that send nothing."""
     named = await names(tx, [row.id for row in moved])
     loaded = await flows.load(tx, {row.flow_version_id for row in named})
     repeating = {row.id for row in moved if row.repeats}
     queued = {row.id for row in moved if row.state == "queued"}
-    conditional = {row.id for row in named if row.id in queued and _condition(row, loaded) is not None}
-    if not (repeating or conditional):
-        return set()
-    rows = await due_rows(tx, list(repeating | conditional))
+    steps = {row.id: _step(row, loaded) for row in named}
+    acting = {key: step for key, step in steps.items() if not step.speaks and (key in queued or step.stop)}
+    conditional = {row.id for row in named if row.id in queued | acting.keys() and _condition(row, loaded)}
+    rows = await due_rows(tx, list(repeating | conditional)) if repeating or conditional else []
     await insert_next(tx, [row for row in rows if row.id in repeating], loaded)
     verdicts = [(row, judge(_condition(row, loaded) or "true", _inputs(row))) for row in rows if row.id in conditional]
     refused = {row.id: verdict.detail for row, verdict in verdicts if not verdict.holds}
     if refused:
         await skip_queued(tx, refused, "condition")
-    return set(refused)
+    deeds = [(key, *_deed(step)) for key, step in acting.items() if key not in refused]
+    await act(tx, deeds)
+    ended = await no_longer_queued(tx, list(queued)) if any(kind == "stopped" for _, kind, _ in deeds) else set()
+    return refused.keys() | acting.keys() | ended
 
 
-def _condition(row: Named | DueRow, flows: dict[int, Flow]) -> str | None:
+def _deed(step: Step) -> tuple[str, dict[str, str]]:
+    """What the ledger notes of a step that sends nothing."""
+    if step.escalate is None:
+        return "stopped", {}
+    return "escalated", step.escalate.model_dump(exclude_none=True)
+
+
+def _step(row: Named | DueRow, flows: Mapping[int, Flow]) -> Step:
+    return flows[row.flow_version_id].step(row.step)
+
+
+def _condition(row: Named | DueRow, flows: Mapping[int, Flow]) -> str | None:
     """Of the step itself: what follows it goes because it went."""
-    return flows[row.flow_version_id].step(row.step).only_if if row.leg == MAIN_LEG else None
+    return _step(row, flows).only_if if row.leg != THEN_LEG else None
 
 
 def _inputs(row: DueRow) -> ConditionInputs:
@@ -84,6 +99,9 @@ def _inputs(row: DueRow) -> ConditionInputs:
         locale=row.locale,
         timezone=row.timezone,
         country=row.country or "",
+        sent=row.sent,
+        last_outcome=row.last_outcome,
+        promises_broken=row.promises_broken,
     )
 
 

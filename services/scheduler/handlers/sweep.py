@@ -15,7 +15,7 @@ from services.scheduler.store.flows import FlowVersions
 from services.scheduler.store.housekeeping import forget_answers
 from shared.bus.port import Bus
 from shared.db.engine import Database
-from shared.flow import Flow, OnUncertain
+from shared.flow import THEN_LEG, Flow, OnUncertain
 from shared.ledger.due import (
     Uncertain,
     expire_receipts,
@@ -68,7 +68,7 @@ async def resolve_old(db: Database, flows: FlowVersions, limit: int) -> int:
 
 def _action(row: Uncertain, flow: Flow) -> OnUncertain:
     """A `then` is a reminder like others; bounded, so that a provider which never answers is not asked for ever."""
-    action = OnUncertain.ASSUME_SENT if row.leg else flow.step(row.step).when_uncertain
+    action = OnUncertain.ASSUME_SENT if row.leg == THEN_LEG else flow.step(row.step).when_uncertain
     return OnUncertain.ASSUME_SENT if row.tries >= MOST_RESENDS else action
 
 

@@ -50,6 +50,9 @@ class DueRow:
     customer_attributes: dict[str, Any]
     business_now: datetime
     local_day: date
+    sent: int
+    last_outcome: str
+    promises_broken: int
 
 
 _DUE_ROWS = """
@@ -58,7 +61,11 @@ SELECT r.id, r.invoice_id, r.installment_id, r.flow_version_id, r.generation, r.
        coalesce(u.locale, c.locale), i.currency, coalesce(n.amount, t.amount),
        coalesce(n.open_amount, t.open_amount), coalesce(n.due_date, t.due_date),
        i.attributes, u.ref, u.attributes, business_now(),
-       (business_now() AT TIME ZONE coalesce(u.timezone, c.timezone))::date
+       (business_now() AT TIME ZONE coalesce(u.timezone, c.timezone))::date,
+       (SELECT count(*) FROM reminder s WHERE s.invoice_id = i.id AND s.state IN ('accepted', 'delivered')),
+       coalesce((SELECT a.state FROM reminder s JOIN attempt a ON a.reminder_id = s.id
+                  WHERE s.invoice_id = i.id ORDER BY a.at DESC, a.started DESC LIMIT 1), ''),
+       (SELECT count(*) FROM promise p WHERE p.invoice_id = i.id AND p.state = 'broken')
   FROM reminder r JOIN invoice i ON i.id = r.invoice_id JOIN customer u ON u.id = i.customer_id
   JOIN creditor c ON c.id = i.creditor_id LEFT JOIN installment n ON n.id = r.installment_id
  CROSS JOIN LATERAL (SELECT sum(x.amount) AS amount, sum(x.open_amount) AS open_amount, min(x.due_date) AS due_date
@@ -75,3 +82,8 @@ async def tried(tx: asyncpg.Connection, ids: Sequence[int]) -> frozenset[int]:
     """Those of the reminders that have an attempt."""
     rows = await tx.fetch("SELECT DISTINCT reminder_id FROM attempt WHERE reminder_id = ANY($1::bigint[])", ids)
     return frozenset(row["reminder_id"] for row in rows)
+
+
+async def no_longer_queued(tx: asyncpg.Connection, ids: Sequence[int]) -> set[int]:
+    rows = await tx.fetch("SELECT id FROM reminder WHERE id = ANY($1::bigint[]) AND state <> 'queued'", ids)
+    return {row["id"] for row in rows}

@@ -9,10 +9,16 @@ depends_on = None
 
 
 def upgrade() -> None:
-    for statement in (*HOLDS, *PROMISES, *PAY_LINKS, *TEMPLATES):
+    for statement in (*ANCHORS, *HOLDS, *PROMISES, *PAY_LINKS, *TEMPLATES):
         op.execute(statement)
 
 
+ANCHORS = (
+    "ALTER TABLE reminder DROP CONSTRAINT ck_reminder_anchor",
+    "ALTER TABLE reminder ADD CONSTRAINT ck_reminder_anchor "
+    "CHECK (anchor IN ('issue', 'due', 'payment', 'broken_promise', 'parent')) NOT VALID",
+    "ALTER TABLE reminder VALIDATE CONSTRAINT ck_reminder_anchor",
+)
 HOLDS = (
     "ALTER TABLE hold ADD COLUMN note text, ADD COLUMN said_by text NOT NULL DEFAULT 'clerk'",
     "ALTER TABLE hold DROP CONSTRAINT ck_hold_kind",
