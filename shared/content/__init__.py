@@ -3,7 +3,7 @@
 from shared.content.catalog import Catalog
 from shared.content.facts import MessageFacts, Rendered
 from shared.content.mime import Attachment, HeaderRefused, MailHeaders, build_mail
-from shared.content.template import CompiledTemplate, TemplateRefused, TemplateSource, compile_template
+from shared.content.template import CompiledTemplate, TemplateRefused, TemplateSource, compile_template, compile_value
 
 __all__ = [
     "Attachment",
@@ -17,4 +17,5 @@ __all__ = [
     "TemplateSource",
     "build_mail",
     "compile_template",
+    "compile_value",
 ]

@@ -4,12 +4,14 @@ No globals, no filter that can grow its input, no `*` or `**`: a stored text can
 given nor burn a worker. A name that does not exist is an error, never an empty space in a message.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.exceptions import SecurityError
+from jinja2.meta import find_undeclared_variables
 from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
@@ -93,6 +95,24 @@ def compile_template(source: TemplateSource) -> CompiledTemplate:
         _compiled(_PLAIN, "text", _ended(source.text)),
         None if source.html is None else _compiled(_MARKUP, "html", _ended(source.html)),
     )
+
+
+def compile_value(
+    part: str, source: str, names: Set[str], escape: Callable[[Any], Any] = str
+) -> Callable[[Mapping[str, Any]], str]:
+    """One value of a request to an API: it may use these names, and what each expression gives passes `escape`."""
+    made = _compiled(_escaping(escape), part, source)
+    unknown = sorted(find_undeclared_variables(_PLAIN.parse(source)) - names)
+    if unknown:
+        raise TemplateRefused(part, None, f"{unknown[0]!r} is not available; there are {', '.join(sorted(names))}")
+    return made
+
+
+@cache
+def _escaping(escape: Callable[[Any], Any]) -> _Sandbox:
+    made = _sandbox(autoescape=False)
+    made.finalize = escape
+    return made
 
 
 def _compiled(sandbox: _Sandbox, part: str, source: str) -> Callable[[Mapping[str, Any]], str]:

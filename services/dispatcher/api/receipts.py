@@ -49,6 +49,7 @@ async def _take(parts: Parts, reported: Reported) -> None:
 
 async def _report(request: Request, public_url: str) -> Report:
     """The URL is rebuilt from the public one: behind an ingress the provider called another host than is seen here."""
+    body = await request.body()
     try:
         async with request.form(max_files=0, max_fields=MOST_FIELDS) as form:
             fields = {key: value for key, value in form.items() if isinstance(value, str)}
@@ -56,4 +57,4 @@ async def _report(request: Request, public_url: str) -> Report:
         raise BadRequest("the body is no form") from error
     query = f"?{request.url.query}" if request.url.query else ""
     url = f"{public_url}{request.url.path}{query}"
-    return Report(url, dict(request.query_params), dict(request.headers), fields)
+    return Report(url, dict(request.query_params), dict(request.headers), fields, body)

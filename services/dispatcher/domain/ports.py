@@ -14,6 +14,9 @@ from typing import ClassVar, Protocol, runtime_checkable
 
 from services.dispatcher.domain.outcomes import Outcome, Receipt
 from shared.content import Attachment, MessageFacts, Rendered
+from shared.routing import ContactKind, Traits, traits_of
+
+TOO_LATE = "hand-off window over"
 
 
 class GateClosed(Exception):
@@ -35,7 +38,7 @@ class Gate:
     def check(self) -> None:
         late = monotonic() - self.claimed_at - (self.window - self.margin)
         if late > 0:
-            raise GateClosed(f"hand-off window over by {late:.3f} s, not sent")
+            raise GateClosed(f"{TOO_LATE} by {late:.3f} s, not sent")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +70,14 @@ class NotSigned(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a provider posted: `url` as the provider called it, header names in lower case."""
+    """What a provider posted: `url` as the provider called it, header names in lower case, `body` as it came; `form`
+    is empty where the body is none."""
 
     url: str
     query: Mapping[str, str]
     headers: Mapping[str, str]
     form: Mapping[str, str]
+    body: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +148,13 @@ class Conversing(Protocol):
 
 
 class Channel(Protocol):
-    """One provider of one channel. `concurrency` is how many sends it takes at once."""
+    """One provider of one channel. `concurrency` is how many sends it takes at once. A channel may have several: each has
+    a `provider` name of its own, and where their number is a matter of settings `all_from_settings` makes them."""
 
     name: ClassVar[str]
-    provider: ClassVar[str]
+
+    @property
+    def provider(self) -> str: ...
 
     @classmethod
     def from_settings(cls) -> "Channel | None":
@@ -167,3 +175,20 @@ class Channel(Protocol):
         """Whether the provider answers right now; never raises."""
 
     async def close(self) -> None: ...
+
+
+def traits(channel: Channel) -> Traits:
+    """What the channel is to the rest of the house: a name that is known, or what the adapter itself says (`reaches`, and
+    `only_where_named`, `discreet` where they hold)."""
+    reaches: ContactKind | None = getattr(channel, "reaches", None)
+    if reaches is None:
+        try:
+            return traits_of(channel.name)
+        except KeyError:
+            raise TypeError(f"{type(channel).__name__}.reaches is missing: say which ContactKind it reaches") from None
+    return Traits(reaches, getattr(channel, "only_where_named", False), getattr(channel, "discreet", False))
+
+
+def promises_receipts(channel: Channel) -> bool:
+    """Whether the absence of a receipt says something. The adapter may know better (`receipts`) than that it reads some."""
+    return bool(getattr(channel, "receipts", isinstance(channel, Reporting)))
