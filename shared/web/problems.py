@@ -87,15 +87,17 @@ def pointer(loc: tuple[int | str, ...], body: Any) -> str:
 
 def invalid(errors: list[Any], body: Any) -> Invalid:
     """pydantic's errors (of a `ValidationError.errors()`, locations inside `body`) as one problem."""
-    fields = tuple(FieldError(pointer(tuple(e["loc"]), body), sentence(e)) for e in errors[:_MAX_ERRORS])
+    fields = tuple(FieldError(pointer(tuple(e["loc"]), body) + _tag(e), sentence(e)) for e in errors[:_MAX_ERRORS])
     return Invalid(_summary(fields), errors=fields)
 
 
 def sentence(error: Mapping[str, Any]) -> str:
     """One pydantic error for a person."""
     match error["type"]:
-        case "missing":
+        case "missing" | "union_tag_not_found":
             return "is required"
+        case "union_tag_invalid":
+            return f"must be one of {error['ctx']['expected_tags']}"
         case "extra_forbidden":
             return "is not a known field; remove it or check its spelling"
         case "value_error":
@@ -131,8 +133,13 @@ async def _on_invalid(_: Request, error: Exception) -> Response:
 def _field(error: Mapping[str, Any], body: Any) -> FieldError:
     place, *rest = error["loc"]
     if place == "body":
-        return FieldError(pointer(tuple(rest), body), sentence(error))
+        return FieldError(pointer(tuple(rest), body) + _tag(error), sentence(error))
     return FieldError("", f"{place} parameter {'.'.join(str(step) for step in rest)!r} {sentence(error)}")
+
+
+def _tag(error: Mapping[str, Any]) -> str:
+    """The field that says which of several shapes an object has, where that one is wrong."""
+    return f"/{error['ctx']['discriminator'].strip(chr(39))}" if error["type"].startswith("union_tag") else ""
 
 
 def _summary(fields: tuple[FieldError, ...]) -> str:

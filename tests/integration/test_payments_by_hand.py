@@ -249,7 +249,7 @@ async def test_a_source_never_shows_its_secrets(erp: Payments) -> None:
 @pytest.mark.parametrize(
     ("settings", "pointer"),
     [
-        ({"kind": "stripe", "secrets": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]}, "/kind"),
+        ({"kind": "pigeon", "secrets": ["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]}, "/kind"),
         ({"kind": "standard_webhook"}, "/secrets"),
         ({"kind": "standard_webhook", "secrets": []}, "/secrets"),
         ({"kind": "standard_webhook", "secrets": ["hunter2hunter2"]}, "/secrets/0"),

@@ -13,13 +13,14 @@ from shared.ledger.money import PaymentSaid
 from shared.web.fields import Currency, IsoTime, PositiveAmount, Ref
 from shared.web.strict import StrictModel
 
-EventType = Literal["payment.confirmed", "payment.pending", "payment.reversed"]
+EventType = Literal["payment.confirmed", "payment.pending", "payment.failed", "payment.reversed"]
 Reference = Annotated[str, Field(min_length=1, max_length=255)]
 Installment = Annotated[int, Field(ge=1, le=10_000, strict=True, description="`no` of the installment that is paid")]
 
 
 class Money(StrictModel):
-    """`amount` and `currency` are required unless it is a reversal: without an amount that means all of the payment."""
+    """`amount` and `currency` are required unless it is a reversal (without an amount that means all of the payment) or
+    says that a pending payment failed."""
 
     amount: PositiveAmount | None = None
     currency: Currency | None = None
@@ -53,7 +54,7 @@ def kind_of(event: EventType) -> Kind:
 def check(money: Money, kind: Kind, where: str) -> None:
     """What one field alone does not show; `where` is the pointer of the object that holds the money."""
     faults = []
-    if kind is not Kind.REVERSED:
+    if kind in (Kind.CONFIRMED, Kind.PENDING):
         faults = [
             FieldError(f"{where}/{name}", f"is required for payment.{kind}")
             for name in ("amount", "currency")

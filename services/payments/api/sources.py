@@ -1,16 +1,15 @@
 """`/v1/sources`: how each payment source speaks. Secrets go in and never come out."""
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Response
-from pydantic import BaseModel, BeforeValidator, Field
+from pydantic import BaseModel
 
 from services.payments.api.parts import PaymentsParts
-from services.payments.domain.signature import parse_secret
+from services.payments.domain.source_settings import SourceSettings
 from services.payments.store.sources import (
     BUILT_IN,
-    WEBHOOK_KIND,
     SourceRow,
     delete_source,
     find_source,
@@ -23,39 +22,19 @@ from shared.web.fields import Ref
 from shared.web.paging import Page, Paged
 from shared.web.parts import part
 from shared.web.problems import declared
-from shared.web.strict import StrictModel, strict_router
+from shared.web.strict import strict_router
 
 router: APIRouter = strict_router("payment sources")
 Parts = Annotated[PaymentsParts, part(PaymentsParts)]
 
 
-def _known_kind(value: object) -> str:
-    if value == WEBHOOK_KIND:
-        return WEBHOOK_KIND
-    raise ValueError(f'must be "{WEBHOOK_KIND}", the only kind of source that exists')
-
-
-def _secret(value: object) -> str:
-    parse_secret(value)
-    return str(value)
-
-
-class SourceSettings(StrictModel):
-    """Several secrets are valid at the same time, so that one can be replaced without losing a webhook."""
-
-    kind: Annotated[Literal["standard_webhook"], BeforeValidator(_known_kind)]
-    secrets: Annotated[
-        list[Annotated[str, BeforeValidator(_secret), Field(examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])]],
-        Field(min_length=1, max_length=10),
-    ]
-
-
 class Source(BaseModel):
-    """`secrets`: how many there are."""
+    """`secrets`: how many there are; `settings`: everything else that was set."""
 
     source: str
     kind: str
     secrets: int
+    settings: dict[str, Any]
     updated_at: datetime
 
 
@@ -71,7 +50,7 @@ async def put(source: Ref, settings: SourceSettings, parts: Parts, response: Res
             f"the source {BUILT_IN!r} is built in: it holds what is recorded by POST /v1/payments; use another name"
         )
     async with parts.db.transaction() as tx:
-        row, is_new = await put_source(tx, source, settings.kind, settings.secrets)
+        row, is_new = await put_source(tx, source, settings.kind, settings.model_dump(mode="json", exclude={"kind"}))
     parts.sources.forget(source)
     response.status_code = 201 if is_new else 200
     return _shown(row)
@@ -127,4 +106,6 @@ def _missing(source: str) -> NotFound:
 
 
 def _shown(row: SourceRow) -> Source:
-    return Source(source=row.ref, kind=row.kind, secrets=len(row.secrets), updated_at=row.updated_at)
+    settings = {name: value for name, value in row.config.items() if name != "secrets"}
+    secrets = len(row.config.get("secrets", ()))
+    return Source(source=row.ref, kind=row.kind, secrets=secrets, settings=settings, updated_at=row.updated_at)

@@ -14,10 +14,13 @@ from pydantic import BaseModel, Field, ValidationError
 from services.payments.api.parts import PaymentsParts
 from services.payments.api.said import EventType, Money, check, kind_of
 from services.payments.domain.outcome import EXPLAINED, kept_for_later
+from services.payments.domain.ports import Heard as HeardEvent
+from services.payments.domain.ports import Unreadable
 from services.payments.domain.signature import NOBODY, Signed, is_signed
+from services.payments.handlers.known_sources import KnownSource
 from services.payments.handlers.record_payment import DEADLINE
 from shared.kernel import json
-from shared.kernel.errors import Unauthorized
+from shared.kernel.errors import FieldError, Invalid, Unauthorized
 from shared.kernel.money import amount_text
 from shared.ledger.money import PaymentRecorded, PaymentSaid
 from shared.web.fields import IsoTime, Ref
@@ -41,11 +44,12 @@ class WebhookEvent(StrictModel):
 
 
 class Heard(BaseModel):
-    """`result`: applied, or stored until it can be (then with status 202 and the reason)."""
+    """`result`: applied, stored until it can be (then with status 202 and the reason), or ignored, because it is not
+    about a payment."""
 
-    payment_id: str
-    result: Annotated[str, Field(pattern="^(applied|stored)$")]
-    repeated: bool
+    result: Annotated[str, Field(pattern="^(applied|stored|ignored)$")]
+    payment_id: str | None = None
+    repeated: bool = False
     unallocated: str | None = None
     reason: str | None = None
     detail: str | None = None
@@ -69,36 +73,43 @@ def _request_schema() -> dict[str, Any]:
 async def hear(source: str, request: Request, parts: Annotated[PaymentsParts, part(PaymentsParts)]) -> Response:
     body = await request.body()
     async with asyncio.timeout(DEADLINE) as within:
-        said = _said(body, *await _sender(source, _signed(request), body, parts))
+        known = await _sender(source, request, body, parts)
+        heard = _heard(known, request, body)
+        if heard is None:
+            return Response(json.dumps({"result": "ignored"}), media_type="application/json")
+        said = _said(heard, known.id, body)
         return _answer(said, await parts.recorder.record(said, within))
 
 
-async def _sender(source: str, signed: Signed, body: bytes, parts: PaymentsParts) -> tuple[int, str]:
-    """The source's id and the event's, or `Unauthorized`."""
+async def _sender(source: str, request: Request, body: bytes, parts: PaymentsParts) -> KnownSource:
+    """The source, or `Unauthorized`; one that does not exist costs as much as one that does."""
     known = await parts.sources.webhook(source)
-    if not is_signed(signed, body, known.keys if known else NOBODY, time.time()) or known is None:
-        raise Unauthorized(
-            "the webhook is not signed by a secret of this source, or its timestamp is more than 5 minutes off; "
-            "check the source's name, its secret and the clock"
-        )
-    assert signed.id is not None
-    return known.id, signed.id.decode("ascii")
+    headers, now = dict(request.scope["headers"]), time.time()
+    if known is None:
+        is_signed(Signed(b"-", b"0", b"v1,-"), body, NOBODY, now)
+    elif known.webhook.is_genuine(headers, body, now) and known.admits(request.client and request.client.host):
+        return known
+    raise Unauthorized(
+        "the webhook is not signed by a secret of this source, or its timestamp is more than 5 minutes off; "
+        "check the source's name, its secret, the clock, and the addresses that it allows"
+    )
 
 
-def _signed(request: Request) -> Signed:
-    given = dict(request.scope["headers"])
-    return Signed(given.get(b"webhook-id"), given.get(b"webhook-timestamp"), given.get(b"webhook-signature"))
-
-
-def _said(body: bytes, source_id: int, event_ref: str) -> PaymentSaid:
-    value = json.loads(body)
+def _heard(known: KnownSource, request: Request, body: bytes) -> HeardEvent | None:
     try:
-        event = WebhookEvent.model_validate(value)
+        return known.webhook.hear(dict(request.scope["headers"]), json.loads(body), body)
+    except Unreadable as error:
+        raise Invalid(str(error), errors=(FieldError("", str(error)),)) from None
+
+
+def _said(heard: HeardEvent, source_id: int, body: bytes) -> PaymentSaid:
+    try:
+        event = WebhookEvent.model_validate(heard.event)
     except ValidationError as error:
-        raise invalid(error.errors(), value) from None
+        raise invalid(error.errors(), heard.event) from None
     kind = kind_of(event.type)
     check(event.data, kind, "/data")
-    return event.data.said(source_id, event.data.payment_id, kind, event_ref, body)
+    return event.data.said(source_id, event.data.payment_id, kind, heard.event_ref, body)
 
 
 def _answer(said: PaymentSaid, recorded: PaymentRecorded) -> Response:

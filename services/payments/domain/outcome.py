@@ -7,13 +7,15 @@ from enum import StrEnum
 
 OVERPAID = "overpaid"
 BY_HAND = "by_hand"
+SPLIT = "split"
 
 
 class Kind(StrEnum):
     """What a source can say of a payment."""
 
     CONFIRMED = "confirmed"
-    PENDING = "pending"
+    PENDING = "pending"  # under way: holds the reminders for a while
+    FAILED = "failed"  # what was under way will not come
     REVERSED = "reversed"
 
 
@@ -27,7 +29,7 @@ class Match(StrEnum):
 
 def kept_for_later(invoice_known: bool, reason: str | None) -> bool:
     """Whether what was said is stored without an effect: unknown invoice or payment, other currency, closed invoice."""
-    return not invoice_known or reason not in (None, OVERPAID, BY_HAND)
+    return not invoice_known or reason not in (None, OVERPAID, BY_HAND, SPLIT)
 
 
 EXPLAINED = {
@@ -37,5 +39,6 @@ EXPLAINED = {
     "invoice_void": "the invoice is void; nothing was allocated",
     "invoice_uncollectible": "the invoice was written off; nothing was allocated",
     OVERPAID: "more than was owed; the rest is kept unallocated",
+    SPLIT: "one transfer for several invoices; what they no longer owed waits for a person",
     BY_HAND: "a person allocated this payment; its rest waits for one",
 }

@@ -4,25 +4,42 @@ True here: a source that was changed elsewhere is seen within TTL; one that is c
 does not exist is never remembered, so a new one works at once and strangers fill no memory.
 """
 
+import ipaddress
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from services.payments.domain.signature import parse_secret
-from services.payments.store.sources import WEBHOOK_KIND, built_in_source, find_source
+from services.payments.domain.ports import Webhook
+from services.payments.store.sources import built_in_source, find_source
 from shared.db.engine import Database
 
 TTL = 0.8  # seconds
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+WebhookOf = Callable[[str, dict[str, Any]], Webhook | None]
 
 
 @dataclass(frozen=True, slots=True)
 class KnownSource:
     id: int
-    keys: tuple[bytes, ...]
+    webhook: Webhook
+    allow: tuple[Network, ...]
+
+    def admits(self, host: str | None) -> bool:
+        """Whether this address may speak for the source."""
+        if not self.allow:
+            return True
+        try:
+            address = ipaddress.ip_address(host or "")
+        except ValueError:
+            return False
+        return any(address in network for network in self.allow)
 
 
 class KnownSources:
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, webhook_of: WebhookOf) -> None:
         self._db = db
+        self._webhook_of = webhook_of
         self._known: dict[str, tuple[float, KnownSource]] = {}
         self._built_in: int | None = None
 
@@ -34,10 +51,11 @@ class KnownSources:
         asked = time.monotonic()
         async with self._db.connection() as connection:
             row = await find_source(connection, ref)
-        if row is None or row.kind != WEBHOOK_KIND:
+        webhook = self._webhook_of(row.kind, row.config) if row else None
+        if row is None or webhook is None:
             self._known.pop(ref, None)
             return None
-        known = KnownSource(row.id, tuple(parse_secret(secret) for secret in row.secrets))
+        known = KnownSource(row.id, webhook, tuple(ipaddress.ip_network(a) for a in row.config.get("allow", ())))
         self._known[ref] = (asked + TTL, known)
         return known
 

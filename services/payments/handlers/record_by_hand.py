@@ -17,7 +17,6 @@ from services.payments.store.payments import PaymentRow, barrier_of_payment, con
 from shared.crash import crash_point
 from shared.kernel.errors import Conflict
 from shared.ledger.money import PaymentSaid
-from shared.ledger.money import record_payment as record_in_ledger
 from shared.web.idempotency import Once, Stored, claim, store
 
 Present = Callable[[PaymentRow], dict[str, Any]]
@@ -56,7 +55,7 @@ async def _once(
         raise Conflict(
             f"payment {said.payment_ref!r} was recorded with other content; reverse that one, or use another payment_id"
         )
-    recorded = await record_in_ledger(tx, said, window=recorder.window)
+    recorded = await recorder.store(tx, said)
     row = await find_payment(tx, recorded.payment_id)
     assert row is not None
     kept = kept_for_later(recorded.invoice_id is not None, recorded.unmatched_reason)

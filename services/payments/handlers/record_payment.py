@@ -12,9 +12,10 @@ from datetime import timedelta
 
 import asyncpg
 
+from services.payments.domain.outcome import Kind
 from shared.crash import crash_point
 from shared.db.engine import Database
-from shared.ledger.money import PaymentRecorded, PaymentSaid, match_by_name
+from shared.ledger.money import PaymentRecorded, PaymentSaid, hold_in_flight, match_by_name
 from shared.ledger.money import record_payment as record_in_ledger
 
 DEADLINE = 4.0  # seconds for all that the database does, so that the 503 leaves within 5
@@ -24,12 +25,13 @@ DEADLINE = 4.0  # seconds for all that the database does, so that the 503 leaves
 class PaymentRecorder:
     db: Database
     window: timedelta
+    pending_hold: timedelta = timedelta(days=5)
 
     async def record(self, said: PaymentSaid, within: asyncio.Timeout) -> PaymentRecorded:
         """TimeoutError when the database is too slow: `within` is that of `deadline`, which ends here."""
 
         async def store(connection: asyncpg.Connection) -> PaymentRecorded:
-            return await record_in_ledger(connection, said, window=self.window)
+            return await self.store(connection, said)
 
         crash_point("before_payment_commit")
         recorded = await self.db.retrying(store)
@@ -39,6 +41,15 @@ class PaymentRecorder:
         within.reschedule(None)
         await asyncio.sleep(recorded.wait)
         crash_point("before_payment_answer")
+        return recorded
+
+    async def store(self, connection: asyncpg.Connection, said: PaymentSaid) -> PaymentRecorded:
+        """In the ledger; what is only under way holds the reminders, in the same transaction."""
+        if said.kind != Kind.PENDING:
+            return await record_in_ledger(connection, said, window=self.window)
+        async with connection.transaction():
+            recorded = await record_in_ledger(connection, said, window=self.window)
+            await hold_in_flight(connection, recorded.payment_id, self.pending_hold)
         return recorded
 
     async def look_again(self, said: PaymentSaid) -> bool:

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import asyncpg
 
-WEBHOOK_KIND = "standard_webhook"
 BUILT_IN = "api"  # the source of what people and the ERP record themselves
 BUILT_IN_KIND = "manual"
+FILES = "statements"  # the source of statement files that name no other
+FILES_KIND = "statement"
 _RETIRED = "retired"  # payments name it, so its row stays
 
 
@@ -15,12 +17,12 @@ _RETIRED = "retired"  # payments name it, so its row stays
 class SourceRow:
     ref: str
     kind: str
-    secrets: tuple[str, ...]
+    config: dict[str, Any]
     updated_at: datetime
     id: int
 
 
-_COLUMNS = "ref, kind, ARRAY(SELECT jsonb_array_elements_text(config -> 'secrets')) AS secrets, updated_at, id"
+_COLUMNS = "ref, kind, config, updated_at, id"
 
 
 async def find_source(connection: asyncpg.Connection, ref: str) -> SourceRow | None:
@@ -35,7 +37,9 @@ async def list_sources(connection: asyncpg.Connection, after: str, limit: int) -
     return [_row(row) for row in rows]
 
 
-async def put_source(connection: asyncpg.Connection, ref: str, kind: str, secrets: list[str]) -> tuple[SourceRow, bool]:
+async def put_source(
+    connection: asyncpg.Connection, ref: str, kind: str, config: dict[str, Any]
+) -> tuple[SourceRow, bool]:
     """The source, and whether it is new."""
     row = await connection.fetchrow(
         f"""
@@ -46,7 +50,7 @@ async def put_source(connection: asyncpg.Connection, ref: str, kind: str, secret
         """,
         ref,
         kind,
-        {"secrets": secrets},
+        config,
     )
     assert row is not None
     return _row(row), row["is_new"]
@@ -66,14 +70,12 @@ async def delete_source(connection: asyncpg.Connection, ref: str) -> bool:
     return found is not None
 
 
-async def built_in_source(connection: asyncpg.Connection) -> int:
-    """The id of the source that is always there."""
-    await connection.execute(
-        "INSERT INTO source (ref, kind) VALUES ($1, $2) ON CONFLICT DO NOTHING", BUILT_IN, BUILT_IN_KIND
-    )
-    found: int = await connection.fetchval("SELECT id FROM source WHERE ref = $1", BUILT_IN)
+async def built_in_source(connection: asyncpg.Connection, ref: str = BUILT_IN, kind: str = BUILT_IN_KIND) -> int:
+    """The id of a source that is always there."""
+    await connection.execute("INSERT INTO source (ref, kind) VALUES ($1, $2) ON CONFLICT DO NOTHING", ref, kind)
+    found: int = await connection.fetchval("SELECT id FROM source WHERE ref = $1", ref)
     return found
 
 
 def _row(row: asyncpg.Record) -> SourceRow:
-    return SourceRow(row["ref"], row["kind"], tuple(row["secrets"]), row["updated_at"], row["id"])
+    return SourceRow(row["ref"], row["kind"], row["config"], row["updated_at"], row["id"])

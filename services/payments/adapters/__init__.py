@@ -1,0 +1,1 @@
+"""How each bank, gateway and file speaks: one product a file, listed in registry.py."""

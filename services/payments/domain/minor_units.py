@@ -1,0 +1,12 @@
+"""Amounts that come as whole numbers of a currency's smallest unit: 1250 is 12.50 EUR, 1250 JPY and 1.250 BHD."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+from shared.kernel.money import MINOR_UNITS, amount_text, parse_currency
+
+
+def from_minor(amount: int, currency: str, digits: Mapping[str, int] = MINOR_UNITS) -> str:
+    """The decimal text; ValueError for a currency that is not ISO 4217."""
+    parse_currency(currency)
+    return amount_text(Decimal(amount).scaleb(-digits[currency]), currency)

@@ -1,0 +1,179 @@
+"""How a payment source speaks, as `PUT /v1/sources/{source}` takes it.
+
+True here: what is accepted can be used; a wrong secret, expression or network is refused when it is set, never when
+money comes. A message says what a value should be and never repeats a secret.
+"""
+
+import base64
+import binascii
+import ipaddress
+import re
+from functools import cache
+from typing import Annotated, Any, Literal
+
+import jmespath
+from jmespath.exceptions import JMESPathError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from services.payments.domain.signature import parse_secret
+
+TOLERANCE = 300  # seconds, either way, of the wall clock
+_HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
+_PIECES = re.compile(r"\{(body|timestamp|id)\}")
+
+
+def _secret(value: object) -> str:
+    parse_secret(value)
+    return str(value)
+
+
+def _network(value: object) -> str:
+    try:
+        return str(ipaddress.ip_network(str(value)))
+    except ValueError:
+        raise ValueError('must be an address or a network, such as "203.0.113.7" or "203.0.113.0/24"') from None
+
+
+def _header(value: str) -> str:
+    if not _HEADER.fullmatch(value):
+        raise ValueError('must be the name of a header, such as "X-Signature"')
+    return value.lower()
+
+
+def _expression(value: str) -> str:
+    try:
+        jmespath.compile(value)
+    except (JMESPathError, RecursionError):
+        raise ValueError("must be a JMESPath expression, such as data.object.id") from None
+    return value
+
+
+def _signed(value: str) -> str:
+    if "{body}" not in value or "{" in _PIECES.sub("", value):
+        raise ValueError('must hold {body}, and may hold {timestamp} and {id}, such as "{timestamp}.{body}"')
+    return value
+
+
+Text = Annotated[str, Field(min_length=8, max_length=512)]
+Header = Annotated[str, AfterValidator(_header)]
+Path = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_expression)]
+StandardSecret = Annotated[str, BeforeValidator(_secret), Field(examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])]
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True)
+
+
+class _Webhook(_Settings):
+    """`allow`: only from these addresses, as seen behind the trusted proxies; empty: from anywhere."""
+
+    allow: Annotated[list[Annotated[str, BeforeValidator(_network)]], Field(max_length=100)] = []
+
+
+class StandardWebhookSettings(_Webhook):
+    """Standard Webhooks. Several secrets are valid at the same time, so that one can be replaced without a loss."""
+
+    kind: Literal["standard_webhook"]
+    secrets: Annotated[list[StandardSecret], Field(min_length=1, max_length=10)]
+
+
+class StripeSettings(_Webhook):
+    """Stripe's events; the secret is the endpoint's signing secret."""
+
+    kind: Literal["stripe"]
+    secrets: Annotated[
+        list[Annotated[str, Field(pattern=r"^whsec_[\x21-\x7e]{8,200}$", examples=["whsec_8yJ0k5..."])]],
+        Field(min_length=1, max_length=10),
+    ]
+
+
+class Signature(_Settings):
+    """Where the signature is and what it signs. `secret`: how the secret's text becomes bytes. With a `timestamp_header`
+    (Unix seconds or milliseconds) what is older than `tolerance` seconds is refused."""
+
+    header: Header
+    algorithm: Literal["sha256", "sha1", "sha512"] = "sha256"
+    encoding: Literal["hex", "base64", "base64url"] = "hex"
+    prefix: Annotated[str, Field(max_length=40)] = ""
+    secret: Literal["text", "hex", "base64"] = "text"
+    signed: Annotated[str, Field(max_length=200), AfterValidator(_signed)] = "{body}"
+    timestamp_header: Header | None = None
+    id_header: Header | None = None
+    tolerance: Annotated[int, Field(ge=1, le=3600)] = TOLERANCE
+
+    @model_validator(mode="after")
+    def _has_what_it_signs(self) -> "Signature":
+        for name in ("timestamp", "id"):
+            if f"{{{name}}}" in self.signed and getattr(self, f"{name}_header") is None:
+                raise ValueError(f"'signed' holds {{{name}}}: '{name}_header' must say where it is")
+        return self
+
+
+class Mapping(_Settings):
+    """JMESPath expressions over the body. Without `event_id` the signed `id_header`, else the body itself, tells two
+    events apart."""
+
+    status: Path
+    payment_id: Path
+    amount: Path
+    currency: Path
+    event_id: Path | None = None
+    invoice_id: Path | None = None
+    reference: Path | None = None
+    paid_at: Path | None = None
+    payer_name: Path | None = None
+    payer_iban: Path | None = None
+
+
+class HmacSettings(_Webhook):
+    """Any gateway that signs a JSON body with an HMAC. `statuses`: its words for what happened; a word that is not there
+    is acknowledged and ignored. `amount`: `decimal` (12.50) or `minor` units (1250)."""
+
+    kind: Literal["hmac"]
+    secrets: Annotated[list[Text], Field(min_length=1, max_length=10)]
+    signature: Signature
+    mapping: Mapping
+    statuses: Annotated[
+        dict[
+            Annotated[str, Field(min_length=1, max_length=100)], Literal["confirmed", "pending", "failed", "reversed"]
+        ],
+        Field(min_length=1, max_length=50),
+    ]
+    amount: Literal["decimal", "minor"] = "decimal"
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$", description="If the body does not say it")] | None = None
+
+    @model_validator(mode="after")
+    def _secrets_are_readable(self) -> "HmacSettings":
+        for secret in self.secrets:
+            secret_bytes(secret, self.signature.secret)
+        return self
+
+
+class StatementSettings(_Settings):
+    """Bank statement files, sent to `POST /v1/statements?source=`."""
+
+    kind: Literal["statement"]
+
+
+SourceSettings = Annotated[
+    StandardWebhookSettings | StripeSettings | HmacSettings | StatementSettings, Field(discriminator="kind")
+]
+
+
+def secret_bytes(text: str, encoding: str) -> bytes:
+    """The key; ValueError says what it should be, and never repeats it."""
+    try:
+        match encoding:
+            case "hex":
+                return bytes.fromhex(text)
+            case "base64":
+                return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise ValueError(f"every secret must be {encoding}, as 'signature.secret' says") from None
+    return text.encode()
+
+
+@cache
+def compiled(expression: str) -> Any:
+    """A parsed expression; only those of sources come here, so they are few."""
+    return jmespath.compile(expression)
