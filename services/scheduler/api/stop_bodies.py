@@ -46,10 +46,11 @@ class PromiseIn(StrictModel):
 
     @property
     def days(self) -> SaidDays:
-        if (self.date is None) == (self.dates is None) or (self.dates and self.amount):
+        if self.date is not None and self.dates is None:
+            return [(self.date, self.amount)]
+        if self.date is not None or self.amount is not None or self.dates is None:
             raise wrong("/date", "say either date, with amount if you like, or dates, each with its amount")
-        parts = self.dates or [PromisedDayIn(date=self.date, amount=self.amount)]  # type: ignore[arg-type]
-        return [(part.date, part.amount) for part in parts]
+        return [(part.date, part.amount) for part in self.dates]
 
     def pointer(self, index: int, field: str) -> str:
         return f"/dates/{index}/{field}" if self.dates else f"/{field}"
