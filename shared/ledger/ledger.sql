@@ -7,6 +7,10 @@
 --   * Foreign keys to invoice take KEY SHARE; whoever changes what is owed locks FOR NO KEY UPDATE, which meets the claim's FOR
 --     SHARE but not the keys. FOR UPDATE here could deadlock with record() and queue_due().
 --   * Business time (due_at, send_until, holds) is `p_now`, NULL meaning business_now(). Leases and started are clock_timestamp().
+--   * `sought` is the state while a loop looks for rows in it (pending, queued, uncertain), else NULL. The indices are on it and not on
+--     state, so that sending -> accepted, which every message goes through, touches no index (HOT).
+--   * What runs once for each batch of messages is planned once and by index: planning it anew costs as much as running it, and a plan
+--     made while a table was small would read it whole until somebody analyzes it.
 -- Installed by `python -m services.migrate` after the migrations; each function is replaced whole, so a changed signature takes a
 -- new name (old and new processes run side by side during a rollout).
 
@@ -92,12 +96,12 @@ DECLARE
   v_invoices bigint[];
 BEGIN
   SELECT least(p_limit, p_max_queued - count(*)) INTO v_room
-    FROM (SELECT FROM reminder r WHERE r.state = 'queued' LIMIT p_max_queued) q;
+    FROM (SELECT FROM reminder r WHERE r.sought = 'queued' LIMIT p_max_queued) q;
   IF v_room <= 0 THEN RETURN; END IF;
 
   SELECT array_agg(c.id), array_agg(DISTINCT c.invoice_id) INTO v_ids, v_invoices
     FROM (SELECT r.id, r.invoice_id FROM reminder r
-           WHERE r.state = 'pending' AND r.due_at <= v_now AND r.send_until > v_now
+           WHERE r.sought = 'pending' AND r.due_at <= v_now AND r.send_until > v_now
            ORDER BY r.due_at, r.id LIMIT v_room) c;
   IF v_ids IS NULL THEN RETURN; END IF;
 
@@ -197,7 +201,7 @@ DECLARE
 BEGIN
   SELECT array_agg(c.id), array_agg(DISTINCT c.invoice_id) INTO v_ids, v_invoices
     FROM (SELECT r.id, r.invoice_id FROM reminder r
-           WHERE r.state = 'pending' AND r.due_at <= v_now AND (r.send_until IS NULL OR r.send_until <= v_now)
+           WHERE r.sought = 'pending' AND r.due_at <= v_now AND (r.send_until IS NULL OR r.send_until <= v_now)
            ORDER BY r.due_at, r.id LIMIT p_limit) c;
   IF v_ids IS NULL THEN RETURN; END IF;
   PERFORM FROM invoice i WHERE i.id = ANY (v_invoices) ORDER BY i.id FOR SHARE;
@@ -235,8 +239,10 @@ $$;
 
 -- A `then` goes when its parent went, and is cancelled when its parent rests without having gone. A call has gone when it has ended:
 -- while its end is awaited its `then` waits too (see hasten).
-CREATE OR REPLACE FUNCTION follow(p_parents bigint[], p_now timestamptz) RETURNS void LANGUAGE sql AS
+CREATE OR REPLACE FUNCTION follow(p_parents bigint[], p_now timestamptz) RETURNS void
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS
 $$
+BEGIN
   UPDATE reminder t
      SET state = CASE WHEN p.state IN ('accepted', 'delivered') THEN 'pending' ELSE 'cancelled' END,
          reason = CASE WHEN p.state IN ('accepted', 'delivered') THEN NULL ELSE 'parent_did_not_go' END,
@@ -246,7 +252,8 @@ $$
      AND t.invoice_id = p.invoice_id AND t.installment_id IS NOT DISTINCT FROM p.installment_id AND t.generation = p.generation
      AND t.step = p.step AND t.occurrence = p.occurrence AND t.leg = 'then' AND t.state = 'waiting'
      AND NOT (p.state = 'accepted' AND EXISTS (SELECT FROM attempt a WHERE a.reminder_id = p.id AND a.fence = p.fence
-                AND a.channel = 'voice' AND a.state = 'accepted' AND a.receipt_due IS NOT NULL))
+                AND a.channel = 'voice' AND a.state = 'accepted' AND a.receipt_due IS NOT NULL));
+END
 $$;
 
 -- The customer asked for it, with a key of the telephone: what follows this call is due now. Answers whether something was waiting.
@@ -270,7 +277,7 @@ CREATE OR REPLACE FUNCTION sweep_queued(p_older interval, p_limit integer)
 RETURNS TABLE (id bigint, urgent boolean) LANGUAGE sql AS
 $$
   UPDATE reminder r SET queued_at = clock_timestamp()
-   WHERE r.id IN (SELECT q.id FROM reminder q WHERE q.state = 'queued' AND q.queued_at < clock_timestamp() - p_older
+   WHERE r.id IN (SELECT q.id FROM reminder q WHERE q.sought = 'queued' AND q.queued_at < clock_timestamp() - p_older
                    ORDER BY q.queued_at LIMIT p_limit FOR UPDATE SKIP LOCKED)
   RETURNING r.id, r.urgent
 $$;
@@ -310,7 +317,7 @@ RETURNS TABLE (id bigint, fence integer, flow_version_id bigint, step text, leg 
 $$
   SELECT r.id, r.fence, r.flow_version_id, r.step, r.leg, r.tries, a.alternatives
     FROM reminder r JOIN attempt a ON a.reminder_id = r.id AND a.fence = r.fence
-   WHERE r.state = 'uncertain' AND a.at <= coalesce(p_now, business_now()) - p_age
+   WHERE r.sought = 'uncertain' AND a.at <= coalesce(p_now, business_now()) - p_age
    ORDER BY r.id LIMIT p_limit
 $$;
 
@@ -415,7 +422,7 @@ RETURNS TABLE (
   step text, leg text, occurrence integer, flow_version_id bigint, amount numeric, open_amount numeric, due_date date,
   installment_no integer, installments integer, customer_ref text, customer_name text, locale text, timezone text,
   creditor_id bigint, fallback_from text, business_at timestamptz)
-LANGUAGE plpgsql AS
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS
 $$
 #variable_conflict use_column
 DECLARE
@@ -557,7 +564,7 @@ CREATE OR REPLACE FUNCTION record(
   p_now timestamptz, p_ids bigint[], p_fences integer[], p_outcomes text[], p_refs text[], p_details text[], p_retry interval[],
   p_suppress text[], p_receipt_within interval[], p_costs numeric[], p_missed_limit integer, p_deferred_limit integer,
   p_broken_limit integer)
-RETURNS bigint[] LANGUAGE plpgsql AS
+RETURNS bigint[] LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS
 $$
 DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
@@ -630,13 +637,13 @@ END
 $$;
 
 -- A provider's later word: p_kinds 'delivered' | 'undelivered' | 'missed' (which is undelivered once it was missed p_limits times at
--- that address; else it is tried again after p_retry, and no more than p_daily times in 24 hours, NULL being no limit). p_costs: what
--- it cost in the end, NULL: as recorded. Ranked, never backwards, doubled and unordered welcome.
+-- that address; else it is tried again after p_retry, and no more than p_daily times in 24 hours, NULL being no limit). p_units: how
+-- much it was in the end of what was reckoned as one (minutes of a call), NULL: one. Ranked, never backwards, doubled and unordered welcome.
 -- `delivered` counts from any attempt; a failure moves the reminder only if its attempt is the current one. A receipt that is faster
 -- than the record tells the timeline that the provider took it, too. Answers as record().
 CREATE OR REPLACE FUNCTION receive(
   p_now timestamptz, p_ids bigint[], p_fences integer[], p_kinds text[], p_details text[], p_suppress text[], p_retry interval[],
-  p_limits integer[], p_daily integer[], p_costs numeric[])
+  p_limits integer[], p_daily integer[], p_units numeric[])
 RETURNS bigint[] LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -646,7 +653,7 @@ BEGIN
   PERFORM FROM reminder r WHERE r.id = ANY (p_ids) ORDER BY r.id FOR UPDATE;
 
   WITH said AS MATERIALIZED (
-    SELECT DISTINCT ON (s.id, s.fence) s.id, s.fence, s.detail, s.suppress, s.retry, s.cost, a.channel, a.contact_point_id,
+    SELECT DISTINCT ON (s.id, s.fence) s.id, s.fence, s.detail, s.suppress, s.retry, s.units, a.channel, a.contact_point_id,
            a.alternatives, a.invoice_id, a.state AS was,
            CASE WHEN s.kind = 'missed' AND s.missed_limit <= 1 + (
                   SELECT count(*) FROM attempt m WHERE m.reminder_id = s.id AND m.channel = a.channel
@@ -655,8 +662,8 @@ BEGIN
            (SELECT m.at + interval '24 hours' FROM attempt m
              WHERE s.daily IS NOT NULL AND m.reminder_id = s.id AND m.channel = a.channel AND m.contact_point_id = a.contact_point_id
                AND (m.state = 'missed' OR m.fence = a.fence) ORDER BY m.fence DESC OFFSET s.daily - 1 LIMIT 1) AS not_before
-      FROM unnest(p_ids, p_fences, p_kinds, p_details, p_suppress, p_retry, p_limits, p_daily, p_costs)
-           AS s (id, fence, kind, detail, suppress, retry, missed_limit, daily, cost)
+      FROM unnest(p_ids, p_fences, p_kinds, p_details, p_suppress, p_retry, p_limits, p_daily, p_units)
+           AS s (id, fence, kind, detail, suppress, retry, missed_limit, daily, units)
       JOIN attempt a ON a.reminder_id = s.id AND a.fence = s.fence
      ORDER BY s.id, s.fence, (s.kind = 'delivered') DESC
   ), kept AS (
@@ -667,7 +674,7 @@ BEGIN
      WHERE CASE s.kind WHEN 'delivered' THEN s.was IN ('started', 'accepted', 'unknown', 'expired', 'undelivered', 'resent')
                        ELSE s.was IN ('started', 'accepted', 'unknown', 'expired', 'resent') END
   ), written AS (
-    UPDATE attempt a SET state = n.kind, detail = coalesce(n.detail, a.detail), cost = coalesce(n.cost, a.cost), receipt_due = NULL
+    UPDATE attempt a SET state = n.kind, detail = coalesce(n.detail, a.detail), cost = a.cost * coalesce(n.units, 1), receipt_due = NULL
       FROM news n WHERE a.reminder_id = n.id AND a.fence = n.fence AND a.state <> 'resent'
   ), barred AS (
     INSERT INTO suppression (contact_point_id, channel, reason, detail, created_at)
@@ -1456,10 +1463,10 @@ $$;
 CREATE OR REPLACE FUNCTION next_instant(p_now timestamptz) RETURNS timestamptz LANGUAGE sql STABLE AS
 $$
   SELECT min(t) FROM (
-    SELECT min(due_at) AS t FROM reminder WHERE state = 'pending' AND due_at > p_now
+    SELECT min(due_at) AS t FROM reminder WHERE sought = 'pending' AND due_at > p_now
     UNION ALL SELECT min(receipt_due) FROM attempt WHERE state = 'accepted' AND receipt_due > p_now
     UNION ALL SELECT min(a.at + interval '24 hours') FROM reminder r JOIN attempt a ON a.reminder_id = r.id AND a.fence = r.fence
-               WHERE r.state = 'uncertain' AND a.at + interval '24 hours' > p_now
+               WHERE r.sought = 'uncertain' AND a.at + interval '24 hours' > p_now
     UNION ALL SELECT min(until) FROM promise WHERE state = 'open' AND until > p_now
     UNION ALL SELECT min(until) FROM hold WHERE released_at IS NULL AND until > p_now) i
 $$;
@@ -1467,11 +1474,11 @@ $$;
 -- How many things are under way or overdue: 0 when the ledger is at rest at p_now.
 CREATE OR REPLACE FUNCTION unrest(p_now timestamptz) RETURNS bigint LANGUAGE sql STABLE AS
 $$
-  SELECT (SELECT count(*) FROM reminder WHERE state = 'pending' AND due_at <= p_now)
-       + (SELECT count(*) FROM reminder WHERE state = 'queued') + (SELECT count(*) FROM reminder WHERE state = 'sending')
+  SELECT (SELECT count(*) FROM reminder WHERE sought = 'pending' AND due_at <= p_now)
+       + (SELECT count(*) FROM reminder WHERE sought = 'queued') + (SELECT count(*) FROM attempt WHERE state = 'started')
        + (SELECT count(*) FROM invoice WHERE replan_at <= p_now)
        + (SELECT count(*) FROM promise WHERE state = 'open' AND until <= p_now)
        + (SELECT count(*) FROM attempt WHERE state = 'accepted' AND receipt_due <= p_now)
        + (SELECT count(*) FROM reminder r JOIN attempt a ON a.reminder_id = r.id AND a.fence = r.fence
-           WHERE r.state = 'uncertain' AND a.at + interval '24 hours' <= p_now)
+           WHERE r.sought = 'uncertain' AND a.at + interval '24 hours' <= p_now)
 $$;

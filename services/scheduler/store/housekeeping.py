@@ -27,10 +27,10 @@ class Depth:
 
 
 _DEPTH = """
-SELECT (SELECT count(*) FROM (SELECT FROM reminder WHERE state = 'queued' LIMIT 100000) q)::integer,
-       (SELECT count(*) FROM (SELECT FROM reminder WHERE state = 'uncertain' LIMIT 100000) u)::integer,
+SELECT (SELECT count(*) FROM (SELECT FROM reminder WHERE sought = 'queued' LIMIT 100000) q)::integer,
+       (SELECT count(*) FROM (SELECT FROM reminder WHERE sought = 'uncertain' LIMIT 100000) u)::integer,
        greatest(0, coalesce(extract(epoch FROM business_now() - (
-         SELECT due_at FROM reminder WHERE state = 'pending' ORDER BY due_at, id LIMIT 1)), 0))::double precision
+         SELECT due_at FROM reminder WHERE sought = 'pending' ORDER BY due_at, id LIMIT 1)), 0))::double precision
 """
 
 

@@ -10,7 +10,7 @@ from shared.states import ReminderState
 # 'pending' stands in the text, not in a parameter: only so can the partial index serve it.
 _PENDING = f"""
 {REMINDER}
- WHERE r.state = 'pending' AND ($1::timestamptz IS NULL OR r.due_at < $1)
+ WHERE r.sought = 'pending' AND ($1::timestamptz IS NULL OR r.due_at < $1)
    AND ($2::timestamptz IS NULL OR (r.due_at, r.id) > ($2, $3))
  ORDER BY r.due_at, r.id LIMIT $4
 """
