@@ -22,6 +22,7 @@ LATE, PROMPT = "INV-1001", "INV-1002"
 
 
 def main() -> int:
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job is born ignoring it
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda received, _frame: sys.exit(128 + received))
     say("Dunnock in one process, on an empty folder. Day 1 is a Monday; the sandbox's clock moves.")
