@@ -2,14 +2,18 @@
 
 from datetime import timedelta
 
-from services.payments.api import pay_page, payment_status, payments, sources, webhooks
+from services.payments.adapters.registry import webhook_of
+from services.payments.api import pay_page, payment_status, payments, sources, webhook_endpoints, webhooks
 from services.payments.api.parts import PaymentsParts
+from services.payments.handlers.deliver_announcements import AT_ONCE, Announcer
 from services.payments.handlers.known_sources import KnownSources
 from services.payments.handlers.record_payment import PaymentRecorder
 from services.payments.settings import PaymentsSettings
+from services.payments.store.endpoints import MOST
 from services.payments.worker import PaymentsWorker
 from shared.db.engine import Database
 from shared.documents import Documents
+from shared.outgoing import Guard, guarded_client
 from shared.settings import LedgerSettings
 from shared.web.service import Service, database_check
 
@@ -21,14 +25,25 @@ def open_database(url: str, pool_size: int = 10) -> Database:
     return Database(url, role=ROLE, pool_size=pool_size, limits=LIMITS)
 
 
-def build(settings: PaymentsSettings, ledger: LedgerSettings, db: Database, documents: Documents) -> Service:
+def build(
+    settings: PaymentsSettings, ledger: LedgerSettings, db: Database, documents: Documents, guard: Guard
+) -> Service:
     """`db`: of `open_database`."""
-    recorder = PaymentRecorder(db, timedelta(seconds=ledger.handoff_window))
-    parts = PaymentsParts(db, KnownSources(db), recorder, documents)
-    worker = PaymentsWorker(db, settings)
+    held = timedelta(days=settings.pending_hold_days)
+    recorder = PaymentRecorder(db, timedelta(seconds=ledger.handoff_window), held)
+    parts = PaymentsParts(db, KnownSources(db, webhook_of), recorder, documents, guard)
+    endpoints = guarded_client(guard, timeout=settings.announce_timeout, connections=MOST * AT_ONCE)
+    worker = PaymentsWorker(db, settings, Announcer(db, endpoints, settings.announce_timeout))
     return Service(
         name="payments",
-        routers=[webhooks.router, sources.router, payments.router, payment_status.router, pay_page.router],
+        routers=[
+            webhooks.router,
+            sources.router,
+            payments.router,
+            payment_status.router,
+            pay_page.router,
+            webhook_endpoints.router,
+        ],
         parts=[parts],
         start=worker.start,
         stop=worker.stop,

@@ -1,4 +1,4 @@
-"""What payments does by itself: reconcile, and forget old answers.
+"""What payments does by itself: reconcile, announce, and forget old answers.
 
 True here: a turn that fails is logged and the next one comes; two processes may do it at once; stopping waits for no
 more than a turn.
@@ -10,8 +10,11 @@ from datetime import timedelta
 
 import structlog
 
+from services.payments.handlers.deliver_announcements import Announcer
+from services.payments.handlers.derive_announcements import derive_announcements
 from services.payments.handlers.reconcile import reconcile
 from services.payments.settings import PaymentsSettings
+from services.payments.store.announcements import forget_announcements
 from services.payments.store.cleanup import forget_answers
 from shared.db.engine import Database
 
@@ -23,9 +26,10 @@ log = structlog.get_logger("payments")
 
 
 class PaymentsWorker:
-    def __init__(self, db: Database, settings: PaymentsSettings) -> None:
+    def __init__(self, db: Database, settings: PaymentsSettings, announcer: Announcer) -> None:
         self._db = db
         self._settings = settings
+        self._announcer = announcer
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
@@ -33,6 +37,8 @@ class PaymentsWorker:
         self._stopping.clear()
         self._tasks = [
             asyncio.create_task(self._every(self._settings.reconcile_seconds, self._reconcile)),
+            asyncio.create_task(self._every(self._settings.announce_poll, self._announce)),
+            asyncio.create_task(self._every(self._settings.announce_poll, self._announcer.deliver)),
             asyncio.create_task(self._every(CLEAN_EVERY, self._clean)),
         ]
 
@@ -40,6 +46,7 @@ class PaymentsWorker:
         self._stopping.set()
         await asyncio.gather(*self._tasks)
         self._tasks = []
+        await self._announcer.close()
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
         while not self._stopping.is_set():
@@ -56,7 +63,15 @@ class PaymentsWorker:
     async def _reconcile(self) -> None:
         await reconcile(self._db)
 
+    async def _announce(self) -> None:
+        await derive_announcements(self._db)
+
     async def _clean(self) -> None:
+        kept = timedelta(days=self._settings.keep_announcements_days)
+        for _ in range(CLEAN_MOST):
+            async with self._db.connection() as connection:
+                if await forget_announcements(connection, kept, CLEAN_AT_ONCE) < CLEAN_AT_ONCE:
+                    break
         older = timedelta(days=self._settings.keep_answers_days)
         for _ in range(CLEAN_MOST):
             async with self._db.connection() as connection:

@@ -28,6 +28,7 @@ class Scope(StrEnum):
     FLOWS_WRITE = "flows:write"
     PAYMENTS_READ = "payments:read"
     PAYMENTS_WRITE = "payments:write"
+    EVENTS_WRITE = "events:write"
     OPERATE = "operate"
     KEYS_WRITE = "keys:write"
 

@@ -19,6 +19,7 @@ from services.payments import wiring
 from services.payments.settings import PaymentsSettings
 from shared.db.engine import Database
 from shared.documents import Documents
+from shared.outgoing import LOOPBACK, Allowed, Guard
 from shared.settings import LedgerSettings
 from shared.web.auth import Keys
 from shared.web.service import assemble, key_lookup
@@ -109,7 +110,7 @@ async def payments_running(
     owning = Database(dsn, pool_size=2)
     documents = Documents(folder.as_uri())
     ledger = LedgerSettings(handoff_window=window, connect_timeout=window / 2)
-    service = wiring.build(PaymentsSettings(), ledger, db, documents)
+    service = wiring.build(PaymentsSettings(), ledger, db, documents, Guard(Allowed.parse(LOOPBACK)))
     app = assemble("Payments", [service], Keys(key_lookup(db), KEY))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     secret = new_secret()

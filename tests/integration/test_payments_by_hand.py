@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from services.payments.handlers.deliver_announcements import Announcer
 from services.payments.handlers.reconcile import reconcile
 from services.payments.settings import PaymentsSettings
 from services.payments.worker import PaymentsWorker
@@ -220,7 +221,8 @@ async def test_the_worker_reconciles_and_forgets_old_answers(erp: Payments) -> N
             "INSERT INTO idempotency (owner, key, route, body_hash, created_at) VALUES ('x', $1::text, '', '', now() - $1::text::interval)",
             age,
         )
-    worker = PaymentsWorker(erp.db, PaymentsSettings(reconcile_seconds=0.05))
+    announcer = Announcer(erp.db, httpx.AsyncClient(), 1.0)
+    worker = PaymentsWorker(erp.db, PaymentsSettings(reconcile_seconds=0.05), announcer)
     await worker.start()
     try:
         async with asyncio.timeout(10):

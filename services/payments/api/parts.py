@@ -6,6 +6,7 @@ from services.payments.handlers.known_sources import KnownSources
 from services.payments.handlers.record_payment import PaymentRecorder
 from shared.db.engine import Database
 from shared.documents import Documents
+from shared.outgoing import Guard
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,3 +15,4 @@ class PaymentsParts:
     sources: KnownSources
     recorder: PaymentRecorder
     documents: Documents
+    guard: Guard

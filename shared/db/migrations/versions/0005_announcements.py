@@ -37,7 +37,7 @@ def upgrade() -> None:
         sa.Column("event_id", sa.BigInteger(), nullable=True),
         sa.Column("type", sa.Text(), nullable=False),
         moment("at"),
-        sa.Column("lane", sa.BigInteger(), nullable=False),
+        sa.Column("lane", sa.BigInteger(), nullable=True),
         sa.Column("data", postgresql.JSONB(), server_default=sa.text("'{}'::jsonb"), nullable=False),
         moment("created_at", default=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_outbound_event")),
@@ -48,7 +48,7 @@ def upgrade() -> None:
         "outbound_delivery",
         sa.Column("endpoint_id", sa.BigInteger(), autoincrement=False, nullable=False),
         sa.Column("outbound_event_id", sa.BigInteger(), autoincrement=False, nullable=False),
-        sa.Column("lane", sa.BigInteger(), nullable=False),
+        sa.Column("lane", sa.BigInteger(), nullable=True),
         sa.Column("state", sa.Text(), server_default="pending", nullable=False),
         moment("due_at", default=True),
         moment("first_at", null=True),
@@ -71,10 +71,15 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("endpoint_id", "outbound_event_id", name=op.f("pk_outbound_delivery")),
     )
-    pending = {"postgresql_where": sa.text("state = 'pending'")}
-    op.create_index("ix_outbound_delivery_due", "outbound_delivery", ["endpoint_id", "due_at"], **pending)
+    pending = sa.text("state = 'pending'")
     op.create_index(
-        "ix_outbound_delivery_lane", "outbound_delivery", ["endpoint_id", "lane", "outbound_event_id"], **pending
+        "ix_outbound_delivery_due", "outbound_delivery", ["endpoint_id", "due_at"], postgresql_where=pending
+    )
+    op.create_index(
+        "ix_outbound_delivery_lane",
+        "outbound_delivery",
+        ["endpoint_id", "lane", "outbound_event_id"],
+        postgresql_where=pending,
     )
     op.create_table(
         "outbound_cursor",
