@@ -11,19 +11,27 @@ from pydantic import SecretStr
 
 from services.dispatcher.adapters.bounce_receiver import BounceConfig, BounceReceiver
 from services.dispatcher.adapters.email_smtp import EmailSmtp, SmtpConfig
+from services.dispatcher.adapters.push import PushConfig
+from services.dispatcher.adapters.rcs_twilio import RcsConfig, RcsTwilio
 from services.dispatcher.adapters.registry import CHANNELS
-from services.dispatcher.adapters.sms_twilio import SmsTwilio, TwilioConfig
+from services.dispatcher.adapters.sms_twilio import SmsTwilio
+from services.dispatcher.adapters.twilio_account import TwilioConfig
+from services.dispatcher.adapters.voice_twilio import VoiceConfig, VoiceTwilio
+from services.dispatcher.adapters.whatsapp_twilio import WhatsAppConfig, WhatsAppTwilio
 from services.dispatcher.api import channels as channels_api
 from services.dispatcher.api import opt_out, receipts, suppressions
 from services.dispatcher.api.parts import DispatcherParts
-from services.dispatcher.domain.ports import Channel, Reporting
+from services.dispatcher.domain.ports import Channel, Conversing, Reporting
 from services.dispatcher.domain.tokens import ReturnPaths
-from services.dispatcher.handlers.claim_and_send import ClaimAndSend, Sender
+from services.dispatcher.handlers.claim_and_send import ClaimAndSend
 from services.dispatcher.handlers.compose import Composer
-from services.dispatcher.handlers.lanes import Lane
+from services.dispatcher.handlers.keep_watch import KeepWatch
 from services.dispatcher.handlers.opt_out import OptOut
 from services.dispatcher.handlers.recorder import Recorder
+from services.dispatcher.handlers.senders import Senders
 from services.dispatcher.handlers.take_receipt import TakeBounce, TakeReceipt
+from services.dispatcher.handlers.take_reply import TakeReply
+from services.dispatcher.handlers.take_turn import TakeTurn
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.store.cards import Cards
 from services.dispatcher.store.files import Files
@@ -32,9 +40,9 @@ from shared.bus.port import Bus
 from shared.content import Catalog
 from shared.db.engine import Database
 from shared.documents import Documents
-from shared.routing import Channel as ChannelName
+from shared.routing.channels import REACHED_THROUGH as CHANNEL_NAMES
 from shared.settings import LedgerSettings
-from shared.web.health import Check
+from shared.web.health import Check, Notice
 from shared.web.service import Service, database_check
 
 
@@ -48,21 +56,52 @@ class Outside:
     bounces: BounceConfig
 
 
-CHANNEL_SETTINGS = (SmtpConfig, TwilioConfig, BounceConfig)
+CHANNEL_SETTINGS = (SmtpConfig, TwilioConfig, RcsConfig, WhatsAppConfig, VoiceConfig, PushConfig, BounceConfig)
 
 
 def from_environment(public_url: str, secret_key: bytes) -> Outside:
     """The providers that DUNNOCK_* configures; a channel without one is absent."""
-    built = [kind.from_settings() for kind in CHANNELS.values()]
-    return Outside(public_url, secret_key, [channel for channel in built if channel], BounceConfig())
+    built = [channel for kind in CHANNELS.values() for channel in configured(kind)]
+    return Outside(public_url, secret_key, built, BounceConfig())
+
+
+def configured(kind: type[Channel]) -> Sequence[Channel]:
+    """One, none, or, where the adapter can have several providers, those."""
+    if several := getattr(kind, "all_from_settings", None):
+        return list(several())
+    one = kind.from_settings()
+    return [] if one is None else [one]
+
+
+@dataclass(frozen=True, slots=True)
+class TwilioDoubles:
+    """How the channels over Twilio reach its double."""
+
+    account: TwilioConfig
+    rcs: RcsConfig
+    whatsapp: WhatsAppConfig
+    voice: VoiceConfig
 
 
 def from_doubles(
-    public_url: str, secret_key: bytes, *, smtp_url: str, twilio: TwilioConfig, bounce_address: tuple[str, int]
+    public_url: str,
+    secret_key: bytes,
+    *,
+    smtp_url: str,
+    twilio: TwilioDoubles,
+    bounce_address: tuple[str, int],
+    further: Sequence[Channel] = (),
 ) -> Outside:
-    """The same adapters, pointed at the sandbox."""
+    """The same adapters, pointed at the sandbox. `further`: those that were pointed there before."""
     host, port = bounce_address
-    channels: list[Channel] = [EmailSmtp(SmtpConfig(url=SecretStr(smtp_url))), SmsTwilio(twilio)]
+    channels: list[Channel] = [
+        EmailSmtp(SmtpConfig(url=SecretStr(smtp_url))),
+        SmsTwilio(twilio.account),
+        RcsTwilio(twilio.account, twilio.rcs),
+        WhatsAppTwilio(twilio.account, twilio.whatsapp),
+        VoiceTwilio(twilio.account, twilio.voice),
+        *further,
+    ]
     return Outside(public_url, secret_key, channels, BounceConfig(listen=f"{host}:{port}"))
 
 
@@ -74,10 +113,7 @@ def build(
     documents: Documents,
     outside: Outside,
 ) -> Service:
-    senders = {
-        ChannelName(channel.name): Sender(channel, Lane(channel.concurrency, windows.handoff_window))
-        for channel in outside.channels
-    }
+    senders = Senders(db, outside.channels, windows.handoff_window)
     mail_domain = settings.mail_domain or mail_domain_of(outside.public_url)
     return_paths = ReturnPaths(outside.secret_key, mail_domain)
     recorder = Recorder(db)
@@ -91,21 +127,25 @@ def build(
         worker=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
         windows=windows,
         caps=settings.caps,
+        friction=settings.contact_cost,
     )
     take_receipt = TakeReceipt(db)
     bounces = (
         BounceReceiver(outside.bounces, return_paths, TakeBounce(take_receipt, db)) if outside.bounces.listen else None
     )
-    worker = Worker(bus, claim_and_send, recorder, outside.channels, bounces, settings.prefetch)
+    stop = OptOut(db, windows.handoff_window)
+    worker = Worker(bus, claim_and_send, recorder, outside.channels, bounces, settings.prefetch, KeepWatch(db, senders))
     parts = DispatcherParts(
         db,
         senders,
         take_receipt,
-        OptOut(db, windows.handoff_window),
-        {channel.provider: channel for channel in outside.channels if isinstance(channel, Reporting)},
+        TakeTurn(db, take_receipt, stop),
+        TakeReply(db, windows.handoff_window),
+        stop,
+        _reporting(outside.channels),
+        {channel.provider: channel for channel in outside.channels if isinstance(channel, Conversing)},
         outside.public_url,
     )
-    absent = [name for name in ChannelName if name not in senders]
     return Service(
         name="dispatcher",
         routers=(channels_api.router, receipts.router, suppressions.router, opt_out.router),
@@ -113,8 +153,25 @@ def build(
         start=worker.start,
         stop=worker.stop,
         checks={"database": database_check(db), "bus": _bus_check(bus)},
-        notices={f"channel.{name}": "absent: no provider is configured" for name in absent},
+        notices=_notices(senders),
     )
+
+
+def _notices(senders: Senders) -> dict[str, Notice]:
+    """Channels without a provider, and providers that are left alone at the moment."""
+    absent = {
+        f"channel.{name}": "absent: no provider is configured" for name in CHANNEL_NAMES if name not in senders.channels
+    }
+    return {**absent, **{f"provider.{'.'.join(sender.key)}": sender.notice for sender in senders}}
+
+
+def _reporting(channels: Sequence[Channel]) -> dict[str, list[Reporting]]:
+    """By provider: several channels of one read each what is its own."""
+    found: dict[str, list[Reporting]] = {}
+    for channel in channels:
+        if isinstance(channel, Reporting):
+            found.setdefault(channel.provider, []).append(channel)
+    return found
 
 
 def mail_domain_of(public_url: str) -> str:

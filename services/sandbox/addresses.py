@@ -40,12 +40,22 @@ class CallOutcome(StrEnum):
     NO_ANSWER = "no_answer"
     BUSY = "busy"
     VOICEMAIL = "voicemail"
-    PRESSES_1 = "presses_1"
+    FAILED = "failed"
 
 
 REFUSED_RECIPIENTS = {"+15005550001": 21211, "+15005550002": 21612, "+15005550004": 21610, "+15005550009": 21614}
 REFUSED_SENDERS = {"+15005550001": 21212, "+15005550007": 21606, "+15005550008": 21611}
 UNDELIVERED = {"+15005550003": 30005, "+15005550027": 30003, "+15005550028": 30006}
+# On one channel only: blocked by the user; nobody has WhatsApp there; the handset cannot receive RCS.
+FAILED_ON = {
+    ("whatsapp", "+15005550030"): 63014,
+    ("rcs", "+15005550030"): 63014,
+    ("whatsapp", "+15005550031"): 63024,
+    ("rcs", "+15005550031"): 63106,
+}
+READS = "+15005550032"  # and tells so, where the channel does
+REFUSED_CALLS = {"+15005550001": 21217, "+15005550002": 21214, "+15005550003": 21215, "+15005550004": 21216}
+REFUSED_CALLERS = {"+15005550001": 21212, "+15005550007": 21210, "+15005550008": 21210}
 FAULTS = {
     "+15005550020": Fault.TOO_MANY,
     "+15005550021": Fault.SERVER_ERROR,
@@ -60,8 +70,9 @@ CALLS = {
     "+15005550010": CallOutcome.NO_ANSWER,
     "+15005550011": CallOutcome.BUSY,
     "+15005550012": CallOutcome.VOICEMAIL,
-    "+15005550013": CallOutcome.PRESSES_1,
+    "+15005550018": CallOutcome.FAILED,
 }
+KEYS = {"+15005550013": "1", "+15005550015": "3", "+15005550016": "9", "+15005550017": "21"}
 
 _MAILBOXES = {box.value: box for box in Mailbox}
 
@@ -72,6 +83,11 @@ def mailbox(address: str) -> Mailbox:
     if domain != SANDBOX_DOMAIN and not domain.endswith("." + SANDBOX_DOMAIN):
         return Mailbox.DELIVERED
     return _MAILBOXES.get(local.lower().partition("+")[0], Mailbox.DELIVERED)
+
+
+def keys_of(number: str) -> list[str]:
+    """Pressed one after the other, each when the call asks."""
+    return list(KEYS.get(number, ""))
 
 
 def call_outcome(number: str) -> CallOutcome:

@@ -4,14 +4,13 @@ Reading never changes anything; the clock, faults and replies are moved by POST 
 """
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import orjson
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from services.sandbox.durations import later
-from services.sandbox.http import read_request
 from services.sandbox.messages import Listed
 from services.sandbox.page import page_router
 from shared.kernel.errors import Invalid, NotFound, Unavailable
@@ -58,6 +57,7 @@ class FaultOrder(StrictModel):
 class HandsetReply(StrictModel):
     sender: str = Field(alias="from", pattern=r"^\+[1-9]\d{6,14}$")
     body: str = Field(max_length=1600)
+    channel: Literal["sms", "whatsapp", "rcs"] = "sms"
 
 
 def build_routers(sandbox: "Sandbox") -> list[APIRouter]:
@@ -78,12 +78,6 @@ def _messages(sandbox: "Sandbox") -> APIRouter:
         items, following = await sandbox.mailroom.read(channel, to, invoice_id, int(cursor), limit)
         page = {"items": items, "next_cursor": None if following is None else str(following)}
         return Response(orjson.dumps(page), media_type="application/json")
-
-    @router.post("/sandbox/http/{name}", status_code=202, summary="The double of any HTTP API: stores what comes")
-    async def receive(name: str, request: Request) -> dict[str, str]:
-        message = await read_request(name, request, sandbox.now())
-        await sandbox.store.accept(message)
-        return {"message_id": message.message_id}
 
     return router
 
@@ -116,8 +110,8 @@ def _orders(sandbox: "Sandbox") -> APIRouter:
             raise Invalid(f"{body.provider} has no fault {body.fault!r}; it has {', '.join(faults.known)}")
         faults.order(faults.known[body.fault], body.times)
 
-    @router.post("/sandbox/replies", status_code=202, summary="A handset answers by SMS")
+    @router.post("/sandbox/replies", status_code=202, summary="A handset answers")
     async def reply(body: HandsetReply) -> dict[str, str]:
-        return {"message_id": await sandbox.reply(body.sender, body.body)}
+        return {"message_id": await sandbox.reply(body.sender, body.body, body.channel)}
 
     return router

@@ -17,11 +17,14 @@ from services.sandbox.api import build_routers
 from services.sandbox.clock import Clock, Timeline
 from services.sandbox.errands import Errands, Handler
 from services.sandbox.faults import Faults
+from services.sandbox.http import HttpApis
 from services.sandbox.messages import Mailroom, Reminders
+from services.sandbox.push import PushServices
 from services.sandbox.smtp import SmtpRelay
 from services.sandbox.store import Store
-from services.sandbox.twilio import Account, Twilio
-from services.sandbox.twilio_messages import Messages, Pace
+from services.sandbox.twilio import Account, Pace, Twilio
+from services.sandbox.twilio_calls import Calls
+from services.sandbox.twilio_messages import Messages
 
 
 class Double(Protocol):
@@ -68,6 +71,9 @@ class Sandbox:
         )
         local_url = config.local_url or config.public_url
         self._account = Account(config.account_sid, config.auth_token, config.public_url, local_url)
+        secret, pauses = config.auth_token.encode(), {"delay": config.pace.delay, "hang": config.pace.hang}
+        self.push = PushServices(secret, local_url, self.store, self.now, **pauses)
+        self.http = HttpApis(secret, config.public_url, local_url, self.store, self.now, **pauses)
         self._handset, self._doubles = self._build(config)
         self._errands = Errands(self.store, {kind: h for d in self._doubles for kind, h in d.errands().items()})
 
@@ -75,7 +81,8 @@ class Sandbox:
         faults = Faults(list(Fault))
         incoming = config.public_url.rstrip("/") + config.incoming_path
         messages = Messages(self._account, self.store, faults, self.now, incoming, config.pace)
-        return messages, [self._smtp, Twilio(self._account, faults, [messages])]
+        calls = Calls(self._account, self.store, faults, self.now, config.pace)
+        return messages, [self._smtp, Twilio(self._account, faults, [messages, calls]), self.push, self.http]
 
     @property
     def smtp_url(self) -> str:
@@ -104,9 +111,10 @@ class Sandbox:
         """Every `/sandbox` path, the HTTP doubles included."""
         return [*build_routers(self), *(router for double in self._doubles for router in double.routers())]
 
-    async def reply(self, from_: str, body: str) -> str:
-        """A handset answers by SMS; returns the incoming message's sid."""
-        return await self._handset.reply(from_, body)
+    async def reply(self, from_: str, body: str, channel: str = "sms") -> str:
+        """A handset answers, by SMS, WhatsApp or RCS; returns the incoming message's sid."""
+        scheme = "" if channel == "sms" else f"{channel}:"
+        return await self._handset.reply(f"{scheme}{from_}", body, f"{scheme}+15005550006")
 
     async def start(self) -> str:
         """Answers the SMTP URL."""

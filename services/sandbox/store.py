@@ -28,17 +28,18 @@ CREATE TABLE IF NOT EXISTS errand (
     payload BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS errand_by_time ON errand (not_before);
 CREATE TABLE IF NOT EXISTS opted_out (number TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS wrote (address TEXT PRIMARY KEY, at TEXT NOT NULL);
 """
 MESSAGES = """
 SELECT seq, message_id, channel, recipient, reminder_id, sent_at, status, content FROM message
-WHERE seq > :after AND (:channel IS NULL OR channel = :channel) AND (:recipient IS NULL OR recipient = :recipient)
+WHERE seq > :after AND (:channel IS NULL OR channel = :channel) AND (:recipient IS NULL OR lower(recipient) = :recipient)
   AND (:reminders IS NULL OR reminder_id IN (SELECT value FROM json_each(:reminders)))
 ORDER BY seq LIMIT :limit
 """
 REMINDER_IDS = """
 SELECT DISTINCT reminder_id FROM message
 WHERE reminder_id IS NOT NULL AND (:channel IS NULL OR channel = :channel)
-  AND (:recipient IS NULL OR recipient = :recipient)
+  AND (:recipient IS NULL OR lower(recipient) = :recipient)
 """
 
 
@@ -133,6 +134,11 @@ class Store:
         row = (status, message_id)
         await self._change("UPDATE message SET status = ? WHERE message_id = ?", row)
 
+    async def rewrite(self, message: Message) -> None:
+        """What a call has said so far."""
+        row = (message.status, _content(message), message.message_id)
+        await self._change("UPDATE message SET status = ?, content = ? WHERE message_id = ?", row)
+
     async def errands(self, limit: int) -> list[Errand]:
         """The next ones, due or not, by time."""
         sql = "SELECT id, kind, not_before, tries, payload FROM errand ORDER BY not_before, id LIMIT ?"
@@ -170,6 +176,14 @@ class Store:
 
     async def opted_out(self, number: str) -> bool:
         return bool(await self._read("SELECT 1 FROM opted_out WHERE number = ?", (number,)))
+
+    async def wrote(self, address: str, at: datetime) -> None:
+        """A customer wrote to us from this address."""
+        await self._change("INSERT OR REPLACE INTO wrote VALUES (?, ?)", (address, at.isoformat()))
+
+    async def last_wrote(self, address: str) -> datetime | None:
+        rows = await self._read("SELECT at FROM wrote WHERE address = ?", (address,))
+        return datetime.fromisoformat(rows[0][0]) if rows else None
 
     async def close(self) -> None:
         await self._writer.close()

@@ -4,10 +4,13 @@ Each resource (messages now; calls and others by a file of their own) is a `Reso
 A callback is signed over the public URL exactly as Twilio does, whatever address it is really sent to.
 """
 
+import asyncio
 import base64
 import hashlib
 import hmac
+import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import parse_qsl
 
@@ -23,13 +26,22 @@ from services.sandbox.faults import Faults
 API_VERSION = "2010-04-01"
 PREFIX = "/sandbox/twilio"
 ACCOUNTS = f"{PREFIX}/{API_VERSION}/Accounts"
+E164 = re.compile(r"\+[1-9]\d{6,14}")
+ATTEMPT = re.compile(r"(?P<reminder>\d+)\.\d+")
 MESSAGES = {
     20003: "Authentication Error - invalid username",
     20404: "The requested resource was not found",
     20429: "Too Many Requests",
     20500: "An internal server error has occurred",
+    21201: "No 'To' number specified",
+    21205: "Url is not a valid URL: {url}",
+    21210: "'From' phone number not verified: {from_}",
     21211: "Invalid 'To' Phone Number: {to}",
     21212: "Invalid 'From' Phone Number: {from_}",
+    21214: "'To' phone number cannot be reached: {to}",
+    21215: "Account not authorized to call {to}. Perhaps you need to enable some international permissions.",
+    21216: "Account not allowed to call {to}",
+    21217: "Phone number does not appear to be valid: {to}",
     21602: "Message body is required.",
     21603: "A 'From' phone number is required.",
     21604: "A 'To' phone number is required.",
@@ -40,8 +52,21 @@ MESSAGES = {
     21612: "The 'To' phone number: {to}, is not currently reachable using the 'From' phone number: {from_} via SMS.",
     21614: "'To' number: {to}, is not a valid mobile number",
     21617: "The concatenated message body exceeds the 1600 character limit.",
+    21655: "The ContentSid is Invalid",
+    21656: "The Content Variables parameter is invalid",
 }
 STATUS = {20003: 401, 20404: 404, 20429: 429, 20500: 500}
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """Seconds: between callbacks, until a telephone is picked up, of a delayed answer, and until a hanging answer is
+    given up."""
+
+    callback: float = 0.02
+    ring: float = 0.2
+    delay: float = 3.0
+    hang: float = 300.0
 
 
 class Refused(Exception):
@@ -92,20 +117,21 @@ class Account:
         if sid != self.sid or not hmac.compare_digest(given.encode(), expected.encode()):
             raise Refused(20003)
 
-    async def call_back(self, url: str, params: Mapping[str, str]) -> None:
-        """POST a signed callback; raises TryLater or GiveUp unless the receiver answers 2xx."""
+    async def call_back(self, url: str, params: Mapping[str, str]) -> str:
+        """POST a signed callback; the answer's body. Raises TryLater or GiveUp unless the receiver answers 2xx."""
         assert self._client is not None, "the Twilio double is not started"
         headers = {"X-Twilio-Signature": signature(self.token, url, params), "User-Agent": "TwilioProxy/1.1"}
         try:
             posting = self._client.post(self._reachable(url), data=params, headers=headers, allow_redirects=False)
             async with posting as answer:
-                status = answer.status
+                status, body = answer.status, await answer.text()
         except aiohttp.ClientError as broken:
             raise TryLater(repr(broken)) from broken
         if status >= 500 or status == 429:
             raise TryLater(f"the callback to {url.partition('?')[0]} was answered {status}")
         if status >= 300:
             raise GiveUp(f"the callback to {url.partition('?')[0]} was answered {status}")
+        return body
 
     def _reachable(self, url: str) -> URL:
         if url.startswith(self._public_url + "/"):
@@ -139,6 +165,21 @@ class Twilio:
 
     def routers(self) -> Sequence[APIRouter]:
         return [resource.router() for resource in self._resources]
+
+
+def refuse_for(fault: Fault) -> None:
+    if fault is Fault.TOO_MANY:
+        raise Refused(20429)
+    if fault is Fault.SERVER_ERROR:
+        raise Refused(20500)
+
+
+async def linger(pace: Pace, fault: Fault, request: Request) -> None:
+    """Keep the client waiting, but not longer than it waits: a hanging answer must not hold up a shutdown."""
+    seconds = {Fault.DELAY: pace.delay, Fault.HANG: pace.hang}.get(fault, 0.0)
+    end = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < end and not await request.is_disconnected():
+        await asyncio.sleep(0.1)
 
 
 async def form(request: Request) -> dict[str, str]:

@@ -1,44 +1,56 @@
 """Twilio's Messages resource: POST and GET, status callbacks, and replies from the handset.
 
 A message is on the disk, with its callbacks, before the 201. Statuses go queued -> sent -> delivered | undelivered.
-RCS and WhatsApp use the same resource; the scheme before the number names the channel.
+RCS and WhatsApp use the same resource; the scheme before the number names the channel. WhatsApp takes a free text only
+from whom wrote within 24 hours; else it fails with 63016. The numbers that read tell so, on both.
 """
 
-import asyncio
-import re
 import secrets
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+from xml.etree import ElementTree
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from services.sandbox.addresses import FAULTS, REFUSED_RECIPIENTS, REFUSED_SENDERS, UNDELIVERED, Fault
+from services.sandbox.addresses import (
+    FAILED_ON,
+    FAULTS,
+    READS,
+    REFUSED_RECIPIENTS,
+    REFUSED_SENDERS,
+    UNDELIVERED,
+    Fault,
+)
 from services.sandbox.errands import Handler, Rest
 from services.sandbox.faults import Faults
 from services.sandbox.store import Errand, Message, Store
-from services.sandbox.twilio import ACCOUNTS, API_VERSION, Account, Refused, form
+from services.sandbox.twilio import (
+    ACCOUNTS,
+    API_VERSION,
+    ATTEMPT,
+    E164,
+    Account,
+    Pace,
+    Refused,
+    form,
+    linger,
+    refuse_for,
+)
+from services.sandbox.twilio_contents import BadContent, rendered
 from shared.web.strict import strict_router
 
 CHANNELS = {"": "sms", "whatsapp": "whatsapp", "rcs": "rcs"}
-E164 = re.compile(r"\+[1-9]\d{6,14}")
 STATUS_ERRAND, REPLY_ERRAND = "twilio.status", "twilio.reply"
 STOP_WORDS = {"STOP", "STOPALL", "UNSUBSCRIBE", "CANCEL", "END", "QUIT"}
 START_WORDS = {"START", "YES", "UNSTOP"}
-ATTEMPT = re.compile(r"(?P<reminder>\d+)\.\d+")
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds: between callbacks, of a delayed answer, and until a hanging answer is given up."""
-
-    callback: float = 0.02
-    delay: float = 3.0
-    hang: float = 300.0
+SESSION = timedelta(hours=24)
+OUTSIDE_SESSION = 63016
+FINAL = ("delivered", "read", "undelivered", "failed")
 
 
 class Messages:
@@ -70,13 +82,15 @@ class Messages:
             self._account.authenticate(request, account)
             params = await form(request)
             fault = self._faults.take() or FAULTS.get(_number(params.get("To", "")), Fault.NONE)
-            _refuse_for(fault)
+            refuse_for(fault)
             await self._check(params)
+            message = self._message(params)
         except Refused as refused:
             return refused.response()
-        message = self._message(params)
-        await self._store.accept(message, self._owed(message, params, fault))
-        await self._linger(fault, request)
+        error = await self._failure(message, params)
+        message = replace(message, data={**(message.data or {}), "error": error})
+        await self._store.accept(message, self._owed(message, params, fault, error))
+        await linger(self._pace, fault, request)
         if fault is Fault.ACCEPT_THEN_ERROR:
             return Refused(20500).response()
         return JSONResponse(self._shown(message), 201)
@@ -92,10 +106,12 @@ class Messages:
         return JSONResponse(self._shown(message))
 
     async def reply(self, from_: str, body: str, to: str = "+15005550006") -> str:
-        """The handset answers: owed to the incoming-message webhook from now on. Returns its sid."""
+        """The handset answers: owed to the incoming-message webhook from now on. Returns its sid. `whatsapp:` before both
+        numbers makes it a WhatsApp message."""
         word = body.strip().upper()
         if word in STOP_WORDS | START_WORDS:
             await self._store.opt(from_, out=word in STOP_WORDS)
+        await self._store.wrote(from_, self._now())
         sid = _sid()
         params = {
             "MessageSid": sid,
@@ -110,8 +126,8 @@ class Messages:
             "NumSegments": "1",
             "SmsStatus": "received",
         }
-        if word in STOP_WORDS:
-            params["OptOutType"] = "STOP"
+        if word in STOP_WORDS | START_WORDS:
+            params["OptOutType"] = "STOP" if word in STOP_WORDS else "START"
         await self._store.owe([Errand(REPLY_ERRAND, params)])
         return sid
 
@@ -140,15 +156,23 @@ class Messages:
             channel=CHANNELS[_scheme(to)],
             to=_number(to),
             sent_at=self._now(),
-            text=params.get("Body", ""),
+            text=_text(CHANNELS[_scheme(to)], params),
             status="queued",
             reminder_id=int(attempt["reminder"]) if attempt else None,
             data={"To": to, "From": params.get("From"), "MessagingServiceSid": params.get("MessagingServiceSid")},
         )
 
-    def _owed(self, message: Message, params: Mapping[str, str], fault: Fault) -> list[Errand]:
-        error = UNDELIVERED.get(message.to)
+    async def _failure(self, message: Message, params: Mapping[str, str]) -> int | None:
+        """Why it will not arrive."""
+        if message.channel == "whatsapp" and not params.get("ContentSid"):
+            wrote = await self._store.last_wrote(params["To"])
+            if wrote is None or self._now() - wrote > SESSION:
+                return OUTSIDE_SESSION
+        return UNDELIVERED.get(message.to) or FAILED_ON.get((message.channel, message.to))
+
+    def _owed(self, message: Message, params: Mapping[str, str], fault: Fault, error: int | None) -> list[Errand]:
         statuses = ["queued", "sent", "undelivered" if error else "delivered"]
+        statuses += ["read"] if message.to == READS and message.channel != "sms" else []
         if fault is Fault.REORDER_CALLBACKS:
             statuses.reverse()
         if fault is Fault.DOUBLE_CALLBACKS:
@@ -157,13 +181,6 @@ class Messages:
         payload = {"sid": message.message_id, "url": url, "statuses": statuses, "error": error}
         return [Errand(STATUS_ERRAND, payload)]
 
-    async def _linger(self, fault: Fault, request: Request) -> None:
-        """Keep the client waiting, but not longer than it waits: a hanging answer must not hold up a shutdown."""
-        seconds = {Fault.DELAY: self._pace.delay, Fault.HANG: self._pace.hang}.get(fault, 0.0)
-        end = asyncio.get_running_loop().time() + seconds
-        while asyncio.get_running_loop().time() < end and not await request.is_disconnected():
-            await asyncio.sleep(0.1)
-
     async def _report_status(self, payload: Mapping[str, Any]) -> Rest | None:
         """One status, then the rest of them a moment later."""
         status, *later = payload["statuses"]
@@ -171,12 +188,17 @@ class Messages:
         assert message is not None, f"no message {payload['sid']}"
         if payload["url"]:
             await self._account.call_back(payload["url"], self._callback(message, status, payload["error"]))
-        if message.status not in ("delivered", "undelivered"):
+        if message.status not in FINAL or status == "read":
             await self._store.set_status(message.message_id, status)
         return Rest({**payload, "statuses": later}, self._pace.callback) if later else None
 
     async def _deliver_reply(self, payload: Mapping[str, Any]) -> Rest | None:
-        await self._account.call_back(self._incoming_url, payload)
+        """The answer may hold a text for the handset, which is then sent as any other."""
+        document = await self._account.call_back(self._incoming_url, payload)
+        for text in ElementTree.fromstring(document).iter("Message") if document else ():
+            await self._store.accept(
+                self._message({"To": payload["From"], "From": payload["To"], "Body": text.text or ""})
+            )
         return None
 
     def _callback(self, message: Message, status: str, error: int | None) -> dict[str, str]:
@@ -197,7 +219,7 @@ class Messages:
 
     def _shown(self, message: Message) -> dict[str, Any]:
         data = message.data or {}
-        error = UNDELIVERED.get(message.to) if message.status == "undelivered" else None
+        error = (message.data or {}).get("error") if message.status == "undelivered" else None
         uri = f"/{API_VERSION}/Accounts/{self._account.sid}/Messages/{message.message_id}"
         date = format_datetime(datetime.now(UTC))
         return {
@@ -224,19 +246,22 @@ class Messages:
         }
 
 
-def _refuse_for(fault: Fault) -> None:
-    if fault is Fault.TOO_MANY:
-        raise Refused(20429)
-    if fault is Fault.SERVER_ERROR:
-        raise Refused(20500)
-
-
 def _check_text(params: Mapping[str, str]) -> None:
     body = params.get("Body", "")
     if not body and not params.get("ContentSid") and not params.get("MediaUrl"):
         raise Refused(21602)
     if len(body) > 1600:
         raise Refused(21617)
+
+
+def _text(channel: str, params: Mapping[str, str]) -> str:
+    """A content template comes before a body, as at Twilio."""
+    if not params.get("ContentSid"):
+        return params.get("Body", "")
+    try:
+        return rendered(channel, params["ContentSid"], params.get("ContentVariables", ""))
+    except BadContent as error:
+        raise Refused(error.code) from None
 
 
 def _scheme(address: str) -> str:

@@ -3,9 +3,10 @@
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -13,8 +14,13 @@ import pytest
 from pydantic import SecretStr
 
 from services.dispatcher.adapters.email_smtp import EmailSmtp, SmtpConfig
+from services.dispatcher.adapters.rcs_twilio import RcsConfig, RcsTwilio
 from services.dispatcher.adapters.registry import CHANNELS
-from services.dispatcher.adapters.sms_twilio import SmsTwilio, TwilioConfig
+from services.dispatcher.adapters.sms_twilio import SmsTwilio
+from services.dispatcher.adapters.twilio_account import TwilioConfig
+from services.dispatcher.adapters.twilio_contents import ContentTemplate
+from services.dispatcher.adapters.voice_twilio import VoiceConfig, VoiceTwilio
+from services.dispatcher.adapters.whatsapp_twilio import WhatsAppConfig, WhatsAppTwilio
 from services.dispatcher.domain.outcomes import Accepted, NotSent, Rejected, Unknown
 from services.dispatcher.domain.ports import Channel
 from tests.doubles.outgoing import closed_gate, open_gate, outgoing
@@ -38,8 +44,19 @@ def _smtp(port: int) -> EmailSmtp:
     return EmailSmtp(SmtpConfig(url=SecretStr(f"smtp://127.0.0.1:{port}"), timeout=1.0, helo="me.test"))
 
 
-def _twilio(url: str) -> SmsTwilio:
-    return SmsTwilio(TwilioConfig(account_sid="AC1", auth_token=SecretStr("t"), base_url=url, timeout=1.0))
+def _account(url: str) -> TwilioConfig:
+    return TwilioConfig(account_sid="AC1", auth_token=SecretStr("t"), base_url=url, timeout=1.0)
+
+
+_TEMPLATES = {"overdue/es": ContentTemplate(sid="HX" + "1" * 32, variables={"1": "customer_name"})}
+_OVER_TWILIO: dict[str, Callable[[str], Channel]] = {
+    "sms_twilio": lambda url: SmsTwilio(_account(url)),
+    "rcs_twilio": lambda url: RcsTwilio(_account(url), RcsConfig(rcs_service_sid="MG1")),
+    "whatsapp_twilio": lambda url: WhatsAppTwilio(
+        _account(url), WhatsAppConfig(whatsapp_from="+15005550006", whatsapp_templates=_TEMPLATES)
+    ),
+    "voice_twilio": lambda url: VoiceTwilio(_account(url), VoiceConfig(voice_from="+15005550006")),
+}
 
 
 @asynccontextmanager
@@ -56,10 +73,10 @@ async def _email_rig() -> AsyncIterator[Rig]:
 
 
 @asynccontextmanager
-async def _sms_rig() -> AsyncIterator[Rig]:
+async def _twilio_rig(name: str) -> AsyncIterator[Rig]:
     async with twilio_api() as api:
         yield Rig(
-            _twilio(api.url),
+            _OVER_TWILIO[name](api.url),
             "+573001234567",
             lambda: len(api.requests),
             lambda: setattr(api, "hang", True),
@@ -68,7 +85,10 @@ async def _sms_rig() -> AsyncIterator[Rig]:
         )
 
 
-_RIGS = {"email_smtp": _email_rig, "sms_twilio": _sms_rig}
+_RIGS: dict[str, Callable[[], AbstractAsyncContextManager[Rig]]] = {
+    "email_smtp": _email_rig,
+    **{name: partial(_twilio_rig, name) for name in _OVER_TWILIO},
+}
 
 
 @pytest.fixture(params=sorted(CHANNELS))
@@ -150,7 +170,7 @@ async def test_a_message_costs_at_least_the_price_of_one(rig: Rig) -> None:
 async def test_an_unreachable_provider_means_not_sent(name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    channel: Channel = _smtp(port) if name == "email_smtp" else _twilio(f"http://127.0.0.1:{port}")
+    channel: Channel = _smtp(port) if name == "email_smtp" else _OVER_TWILIO[name](f"http://127.0.0.1:{port}")
 
     outcome = await channel.send(outgoing("ana@customer.test"), open_gate())
 

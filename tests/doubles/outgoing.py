@@ -46,6 +46,7 @@ def outgoing(to_address: str, **changes: Any) -> Outgoing:
         return_path="b+12.1.abcdefghijklmnop@bounce.test",
         callback_url="http://127.0.0.1:1/v1/receipts",
         sent_at=datetime(2026, 12, 4, 14, 0, tzinfo=UTC),
+        message="overdue",
     )
     return replace(made, **changes)
 

@@ -17,7 +17,8 @@ from pydantic import SecretStr
 
 from services.dispatcher.adapters.bounce_receiver import BounceConfig
 from services.dispatcher.adapters.email_smtp import EmailSmtp, SmtpConfig
-from services.dispatcher.adapters.sms_twilio import SmsTwilio, TwilioConfig
+from services.dispatcher.adapters.sms_twilio import SmsTwilio
+from services.dispatcher.adapters.twilio_account import TwilioConfig
 from services.dispatcher.domain.ports import Channel
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.wiring import Outside, build

@@ -10,7 +10,7 @@ import pytest
 from twilio.request_validator import RequestValidator
 from twilio.rest import Client
 
-from services.sandbox.twilio_messages import Pace
+from services.sandbox.twilio import Pace
 from tests.servers.sandbox import PUBLIC_URL, TOKEN, Callback, Running, running_sandbox
 
 Form = Mapping[str, str]

@@ -10,10 +10,14 @@ import pytest
 from pydantic import SecretStr
 from twilio.request_validator import RequestValidator
 
-from services.dispatcher.adapters.sms_twilio import SmsTwilio, TwilioConfig, read_callback
+from services.dispatcher.adapters.sms_twilio import SmsTwilio
+from services.dispatcher.adapters.twilio_account import TwilioConfig
+from services.dispatcher.adapters.twilio_answers import read_callback
 from services.dispatcher.domain.outcomes import (
     Accepted,
     Delivered,
+    Engaged,
+    Engagement,
     Missed,
     NotSent,
     Outcome,
@@ -59,7 +63,7 @@ def sms_to(api: TwilioApi, messaging_service_sid: str | None = None) -> SmsTwili
 async def test_a_message_is_created_once_with_its_callback(sms: SmsTwilio, api: TwilioApi) -> None:
     outcome = await sms.send(outgoing(TO, rendered=Rendered("", "Hola ñ")), open_gate())
 
-    assert Accepted("SM" + "1".zfill(32), "queued") == outcome
+    assert Accepted("SM" + "1".zfill(32), "queued, 1 GSM-7") == outcome
     assert ["/2010-04-01/Accounts/AC42/Messages.json"] == api.paths
     [request] = api.requests
     assert {
@@ -169,6 +173,15 @@ def test_a_long_text_costs_by_its_segments() -> None:
     assert Decimal("0.10") == sms.cost(outgoing(TO, rendered=Rendered("", "ж" * 71)))
 
 
+async def test_a_text_of_too_many_segments_is_left_to_the_next_channel(sms: SmsTwilio, api: TwilioApi) -> None:
+    outcome = await sms.send(outgoing(TO, rendered=Rendered("", "ж" * 403)), open_gate())
+
+    assert isinstance(outcome, Rejected)
+    assert "the text is 7 segments long (UCS-2), more than the 6" in outcome.detail
+    assert outcome.suppress is None
+    assert [] == api.requests
+
+
 async def test_only_what_twilio_signed_is_a_callback(sms: SmsTwilio) -> None:
     url = "https://dunnock.example/v1/receipts/twilio?attempt=12.1"
     params = {"MessageSid": "SM1", "MessageStatus": "delivered"}
@@ -185,6 +198,7 @@ async def test_only_what_twilio_signed_is_a_callback(sms: SmsTwilio) -> None:
     [
         ("delivered", "", Delivered("SM1", "delivered")),
         ("sent", "", Accepted("SM1", "sent")),
+        ("read", "", Delivered("SM1", "read")),
         ("queued", "", None),
         ("undelivered", "30003", Missed("undelivered 30003")),
         ("undelivered", "30006", Rejected("undelivered 30006", "30006", SuppressReason.INVALID)),
@@ -195,4 +209,23 @@ async def test_only_what_twilio_signed_is_a_callback(sms: SmsTwilio) -> None:
     ],
 )
 def test_a_callback_says_what_became_of_the_message(status: str, code: str, expected: Receipt | None) -> None:
-    assert expected == read_callback({"MessageSid": "SM1", "MessageStatus": status, "ErrorCode": code})
+    words = read_callback({"MessageSid": "SM1", "MessageStatus": status, "ErrorCode": code})
+
+    opened = [Engaged(Engagement.OPENED)] if status == "read" else []
+    assert ([expected] if expected else []) + opened == words
+
+
+@pytest.mark.parametrize(
+    ("code", "suppressed"),
+    [
+        (63014, SuppressReason.OPTED_OUT),
+        (63024, SuppressReason.INVALID),
+        (63003, SuppressReason.INVALID),
+        (63016, None),
+    ],
+)
+def test_a_channels_own_refusals_say_whether_to_ask_there_again(code: int, suppressed: SuppressReason | None) -> None:
+    [word] = read_callback({"MessageSid": "SM1", "MessageStatus": "undelivered", "ErrorCode": str(code)})
+
+    assert isinstance(word, Rejected)
+    assert suppressed == word.suppress

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from services.sandbox.addresses import CallOutcome, Mailbox, call_outcome, mailbox
+from services.sandbox.addresses import CallOutcome, Mailbox, call_outcome, keys_of, mailbox
 from services.sandbox.durations import later
 from shared.kernel.errors import Invalid
 
@@ -26,14 +26,15 @@ def test_the_local_part_decides_under_the_sandbox_domain_only(address: str, expe
 
 
 def test_call_numbers_are_reserved() -> None:
-    numbers = ["+15005550010", "+15005550011", "+15005550012", "+15005550013", "+4915112345678"]
+    numbers = ["+15005550010", "+15005550011", "+15005550012", "+15005550018", "+4915112345678"]
     assert [call_outcome(number) for number in numbers] == [
         CallOutcome.NO_ANSWER,
         CallOutcome.BUSY,
         CallOutcome.VOICEMAIL,
-        CallOutcome.PRESSES_1,
+        CallOutcome.FAILED,
         CallOutcome.ANSWERED,
     ]
+    assert [keys_of(number) for number in ("+15005550013", "+15005550017", "+4915112345678")] == [["1"], ["2", "1"], []]
 
 
 def test_a_month_is_the_calendars() -> None:

@@ -1,27 +1,31 @@
 """What the dispatcher's endpoints work with."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-from services.dispatcher.domain.ports import Reporting
-from services.dispatcher.handlers.claim_and_send import Sender
+from services.dispatcher.domain.ports import Conversing, Reporting
 from services.dispatcher.handlers.opt_out import OptOut
+from services.dispatcher.handlers.senders import Senders
 from services.dispatcher.handlers.take_receipt import TakeReceipt
+from services.dispatcher.handlers.take_reply import TakeReply
+from services.dispatcher.handlers.take_turn import TakeTurn
 from shared.db.engine import Database
-from shared.routing import Channel
 from shared.web.parts import part
 
 
 @dataclass(frozen=True, slots=True)
 class DispatcherParts:
-    """`reporting`: the configured providers that call back, by name."""
+    """`reporting`, `conversing`: the configured channels whose providers call back, or ask what to say; by provider."""
 
     db: Database
-    senders: Mapping[Channel, Sender]
+    senders: Senders
     take_receipt: TakeReceipt
+    take_turn: TakeTurn
+    take_reply: TakeReply
     opt_out: OptOut
-    reporting: Mapping[str, Reporting]
+    reporting: Mapping[str, Sequence[Reporting]]
+    conversing: Mapping[str, Conversing]
     public_url: str
 
 

@@ -7,7 +7,6 @@ Missed: taken, but the person was not reached this time (busy, handset off): sam
 
 from dataclasses import dataclass
 from datetime import timedelta
-from decimal import Decimal
 from enum import StrEnum
 
 
@@ -68,13 +67,13 @@ class Deferred:
 @dataclass(frozen=True, slots=True)
 class Missed:
     """`retry_in`, `limit`, `per_day`: when again, how often at all, how often in 24 hours; None: as everywhere.
-    `cost`: what it cost nevertheless; None: as reckoned."""
+    `units`: how much it was of what was reckoned as one (minutes of a call); None: one."""
 
     detail: str
     retry_in: timedelta | None = None
     limit: int | None = None
     per_day: int | None = None
-    cost: Decimal | None = None
+    units: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class Delivered:
 
     provider_ref: str
     detail: str = ""
-    cost: Decimal | None = None
+    units: int | None = None
     unheard: Missed | None = None
 
 

@@ -5,6 +5,7 @@ answer.
 """
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from shared.db.engine import Database
@@ -50,6 +51,10 @@ class OptOut:
 
     async def __call__(self, link: OptOutLink) -> None:
         channels = [channel for channel, kind in REACHED_THROUGH.items() if kind == link.kind]
+        await self.stop(link.contact_point_id, link.customer_id, channels)
+
+    async def stop(self, contact_point_id: int, customer_id: int, channels: Sequence[str]) -> None:
+        """On these channels alone."""
         async with self._db.connection() as connection:
-            await connection.execute(SUPPRESS, link.contact_point_id, channels, link.customer_id)
+            await connection.execute(SUPPRESS, contact_point_id, channels, customer_id)
         await asyncio.sleep(self._window)

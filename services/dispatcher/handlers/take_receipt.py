@@ -1,13 +1,13 @@
 """RECEIPT: a provider's later word about an attempt, and what it means for the address.
 
 True here: a receipt is acknowledged only after it is in the database; said twice, or late, or out of order, it changes
-nothing more.
+nothing more. What a person did with a message is noted beside it and moves nothing.
 """
 
 from datetime import timedelta
 
 from services.dispatcher.domain.bounces import BounceKind
-from services.dispatcher.domain.outcomes import Accepted, Delivered, Missed, Rejected, SuppressReason
+from services.dispatcher.domain.outcomes import Accepted, Delivered, Engaged, Missed, Rejected, SuppressReason
 from services.dispatcher.domain.outcomes import Receipt as ProviderWord
 from shared.db.engine import Database
 from shared.ledger.send import Receipt, receive, request_replan
@@ -18,6 +18,18 @@ NOTE = """
 INSERT INTO event (at, invoice_id, reminder_id, kind, data)
 SELECT business_now(), r.invoice_id, r.id, $2, $3 FROM reminder r WHERE r.id = $1
 """
+ENGAGED = """
+WITH fresh AS (
+  INSERT INTO receipt (reminder_id, fence, kind, detail)
+  SELECT a.reminder_id, a.fence, $3::text, $4 FROM attempt a WHERE a.reminder_id = $1 AND a.fence = $2
+  ON CONFLICT DO NOTHING RETURNING kind
+)
+INSERT INTO event (at, invoice_id, reminder_id, kind, data)
+SELECT business_now(), a.invoice_id, a.reminder_id, 'attempt.' || f.kind,
+       jsonb_build_object('channel', a.channel, 'fence', a.fence)
+  FROM fresh f JOIN attempt a ON a.reminder_id = $1 AND a.fence = $2
+"""
+HEARD = "SELECT EXISTS (SELECT FROM receipt WHERE reminder_id = $1 AND fence = $2 AND kind = 'answered')"
 
 
 class TakeReceipt:
@@ -25,10 +37,19 @@ class TakeReceipt:
         self._db = db
 
     async def __call__(self, reminder_id: int, fence: int, word: ProviderWord) -> None:
-        receipt = as_receipt(reminder_id, fence, word)
-        if receipt is None:
-            return
         async with self._db.connection() as connection:
+            if isinstance(word, Engaged):
+                await connection.execute(ENGAGED, reminder_id, fence, word.kind, word.detail)
+                return
+            if (
+                isinstance(word, Delivered)
+                and word.unheard
+                and not await connection.fetchval(HEARD, reminder_id, fence)
+            ):
+                word = word.unheard
+            receipt = as_receipt(reminder_id, fence, word)
+            if receipt is None:
+                return
             late = await receive(connection, [receipt], retry_missed=RETRY_MISSED, missed_limit=MISSED_LIMIT)
             if late:
                 await request_replan(connection, late)
@@ -41,15 +62,15 @@ class TakeReceipt:
         return found
 
 
-def as_receipt(reminder_id: int, fence: int, word: ProviderWord) -> Receipt | None:
+def as_receipt(reminder_id: int, fence: int, word: Accepted | Delivered | Missed | Rejected) -> Receipt | None:
     """None: the provider says only that it still has the message."""
     match word:
         case Accepted():
             return None
-        case Delivered(detail=detail):
-            return Receipt(reminder_id, fence, "delivered", detail or None)
-        case Missed(detail=detail):
-            return Receipt(reminder_id, fence, "missed", detail)
+        case Delivered(detail=detail, units=units):
+            return Receipt(reminder_id, fence, "delivered", detail or None, units=units)
+        case Missed(detail=detail, retry_in=retry_in, limit=limit, per_day=per_day, units=units):
+            return Receipt(reminder_id, fence, "missed", detail, None, retry_in, limit, per_day, units)
         case Rejected(detail=detail, suppress=suppress):
             return Receipt(reminder_id, fence, "undelivered", detail, suppress)
 
