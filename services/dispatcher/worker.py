@@ -1,5 +1,5 @@
-"""What the dispatcher does by itself: two subscriptions, the recorder, the bounce receiver. Stopping drains in the
-same order.
+"""What the dispatcher does by itself: the watch over its providers, two subscriptions, the recorder, the bounce
+receiver. Stopping drains in the same order.
 
 True here: after `stop` returns, everything that was claimed here has been sent or refused, and recorded.
 """
@@ -10,6 +10,7 @@ from typing import Protocol
 
 from services.dispatcher.domain.ports import Channel
 from services.dispatcher.handlers.claim_and_send import ClaimAndSend
+from services.dispatcher.handlers.keep_watch import KeepWatch
 from services.dispatcher.handlers.recorder import Recorder
 from shared.bus.port import Bus, Subscription
 from shared.messages import BULK, URGENT
@@ -32,6 +33,7 @@ class Worker:
         channels: Sequence[Channel],
         bounces: Receiver | None,
         prefetch: int,
+        watch: KeepWatch,
     ) -> None:
         self._bus = bus
         self._claim_and_send = claim_and_send
@@ -40,12 +42,14 @@ class Worker:
         self._bounces = bounces
         self._prefetch = prefetch
         self._subscriptions: list[Subscription] = []
-        self._recording: asyncio.Task[None] | None = None
+        self._watch = watch
+        self._tasks: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         if self._bounces:
             await self._bounces.start()
-        self._recording = asyncio.ensure_future(self._recorder.run())
+        await self._watch.begin()
+        self._tasks = [asyncio.ensure_future(work) for work in (self._recorder.run(), self._watch.run())]
         for queue in (URGENT, BULK):
             self._subscriptions.append(await self._bus.consume(queue, self._claim_and_send, prefetch=self._prefetch))
 
@@ -53,8 +57,8 @@ class Worker:
         await asyncio.gather(*(subscription.cancel() for subscription in self._subscriptions))
         await self._claim_and_send.drained()
         await self._recorder.drained()
-        if self._recording:
-            self._recording.cancel()
+        for task in self._tasks:
+            task.cancel()
         if self._bounces:
             await self._bounces.close()
         for channel in self._channels:

@@ -16,10 +16,13 @@ from shared.web.parts import find
 
 Check = Callable[[], Awaitable[str | None]]
 """None if all is well, else a short sentence without secrets."""
+Notice = str | Callable[[], str | None]
+"""A sentence, or what says one, None at times."""
 
 
 class Health(BaseModel):
-    """`checks`: 'ok' or what is wrong, by name; `notices`: what is absent by choice, such as a channel."""
+    """`checks`: 'ok' or what is wrong, by name; `notices`: what is absent by choice, such as a channel, or stopped, such
+    as a provider."""
 
     status: str
     checks: dict[str, str] = {}
@@ -32,7 +35,7 @@ class Readiness:
     def __init__(self, timeout: float = 2.0) -> None:
         self._timeout = timeout
         self._checks: dict[str, Check] = {}
-        self._notices: dict[str, str] = {}
+        self._notices: dict[str, Notice] = {}
         self._draining = False
 
     def add(self, name: str, check: Check) -> None:
@@ -41,7 +44,7 @@ class Readiness:
             raise RuntimeError(f"a readiness check named {name!r} was already added")
         self._checks[name] = check
 
-    def notice(self, name: str, text: str) -> None:
+    def notice(self, name: str, text: Notice) -> None:
         """Shown, without an effect on readiness."""
         self._notices[name] = text
 
@@ -56,7 +59,9 @@ class Readiness:
         if self._draining:
             checks["process"] = "is shutting down"
         ready = all(answer == "ok" for answer in checks.values())
-        return ready, Health(status="ready" if ready else "not ready", checks=checks, notices=self._notices)
+        said = {name: text if isinstance(text, str) else text() for name, text in self._notices.items()}
+        notices = {name: text for name, text in said.items() if text is not None}
+        return ready, Health(status="ready" if ready else "not ready", checks=checks, notices=notices)
 
     async def _ask(self, check: Check) -> str:
         try:

@@ -7,6 +7,7 @@ it came and by its enhanced code (RFC 3463); after the dot without an answer nob
 import asyncio
 import re
 import ssl
+from collections.abc import Sequence
 from contextlib import suppress
 from decimal import Decimal
 from typing import ClassVar, Self
@@ -29,6 +30,7 @@ from shared.content.facts import one_line
 from shared.crash import crash_point
 from shared.settings import Settings
 
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}", re.ASCII)
 _SAFE_PATH = re.compile(r"[!#-;=?-Z^-~]{1,64}@[A-Za-z0-9.-]{1,253}", re.ASCII)
 
 
@@ -38,6 +40,9 @@ class SmtpConfig(Settings):
     model_config = SettingsConfigDict(env_prefix="DUNNOCK_SMTP_")
 
     url: SecretStr | None = Field(None, description="the relay, such as smtps://user:password@host:465")
+    more_relays: SecretStr | None = Field(
+        None, description="relays for when it fails, in order, as name=url separated by blanks"
+    )
     pool_size: int = Field(10, ge=1, le=200, description="connections to the relay, 1 to 200")
     connect_timeout: float = Field(1.0, gt=0, description="seconds to reach the relay")
     timeout: float = Field(30.0, gt=0, description="seconds for one mail as a whole; less than DUNNOCK_LEASE")
@@ -48,6 +53,13 @@ class SmtpConfig(Settings):
     helo: str | None = Field(None, description="name this machine greets the relay with")
     price: Decimal = Field(Decimal("0.0001"), ge=0, description="what one mail costs")
 
+    @field_validator("more_relays")
+    @classmethod
+    def _are_relays(cls, text: SecretStr | None) -> SecretStr | None:
+        if text is not None:
+            named_relays(text.get_secret_value())
+        return text
+
     @field_validator("url")
     @classmethod
     def _is_a_relay(cls, url: SecretStr | None) -> SecretStr | None:
@@ -56,24 +68,46 @@ class SmtpConfig(Settings):
         return url
 
 
+def named_relays(text: str) -> dict[str, Relay]:
+    """'second=smtps://... third=smtp://...'; ValueError never shows a URL, which holds a password."""
+    relays: dict[str, Relay] = {}
+    for place, one in enumerate(text.split(), 1):
+        name, _, url = one.partition("=")
+        if _NAME.fullmatch(name) is None or name in relays or name == EmailSmtp.provider:
+            raise ValueError(f"DUNNOCK_SMTP_MORE_RELAYS: relay {place} needs a name of its own, such as second=smtps://host")
+        relays[name] = Relay.parse(url, f"DUNNOCK_SMTP_MORE_RELAYS, relay {name}")
+    return relays
+
+
 class _Stale(Exception):
     """A reused connection that the server had closed meanwhile; nothing of this mail was accepted."""
 
 
 class EmailSmtp:
     name: ClassVar[str] = "email"
-    provider: ClassVar[str] = "smtp"
+    provider: str = "smtp"
 
-    def __init__(self, config: SmtpConfig) -> None:
+    def __init__(self, config: SmtpConfig, *, provider: str = "smtp", relay: Relay | None = None) -> None:
         if config.url is None:
             raise ValueError("DUNNOCK_SMTP_URL is missing: set it to smtps://user:password@host:465")
         self._config = config
-        self._pool = RelayPool(Relay.parse(config.url.get_secret_value()), _limits(config), _tls(config), config.helo)
+        self.provider = provider
+        relay = relay or Relay.parse(config.url.get_secret_value())
+        self._pool = RelayPool(relay, _limits(config), _tls(config), config.helo)
 
     @classmethod
     def from_settings(cls) -> Self | None:
         config = SmtpConfig()
         return None if config.url is None else cls(config)
+
+    @classmethod
+    def all_from_settings(cls) -> Sequence[Self]:
+        """The relay, and those that stand in for it, in this order."""
+        config = SmtpConfig()
+        if config.url is None:
+            return []
+        more = named_relays(config.more_relays.get_secret_value()) if config.more_relays else {}
+        return [cls(config), *(cls(config, provider=name, relay=relay) for name, relay in more.items())]
 
     @property
     def concurrency(self) -> int:

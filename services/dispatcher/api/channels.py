@@ -7,7 +7,7 @@ from fastapi import Depends
 from pydantic import BaseModel, Field
 
 from services.dispatcher.api.parts import Parts
-from shared.routing import Channel
+from shared.routing.channels import REACHED_THROUGH
 from shared.web.auth import require
 from shared.web.problems import declared
 from shared.web.strict import strict_router
@@ -28,7 +28,7 @@ router = strict_router("channels")
 class ChannelState(BaseModel):
     """Counts and cost are of the last 30 days."""
 
-    channel: Channel
+    channel: str
     provider: str | None = Field(description="null: none is configured, so the channel is left out of every route")
     price: Decimal | None = Field(description="of one message (one segment)")
     slots: int
@@ -52,12 +52,12 @@ async def channels(parts: Parts) -> ChannelList:
     """All channels there are, the configured ones first."""
     async with parts.db.connection() as connection:
         counted = {row["channel"]: row for row in await connection.fetch(SHARES)}
-    items = [_state(channel, parts, counted.get(channel)) for channel in Channel]
+    items = [_state(channel, parts, counted.get(channel)) for channel in REACHED_THROUGH]
     return ChannelList(items=sorted(items, key=lambda item: item.provider is None))
 
 
-def _state(channel: Channel, parts: Parts, row: asyncpg.Record | None) -> ChannelState:
-    sender = parts.senders.get(channel)
+def _state(channel: str, parts: Parts, row: asyncpg.Record | None) -> ChannelState:
+    sender = next(iter(parts.senders.channels.get(channel, ())), None)
     counts = {name: row[name] if row else 0 for name in COUNTS}
     known = counts["delivered"] + counts["failed"]
     return ChannelState(

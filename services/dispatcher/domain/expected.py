@@ -1,17 +1,31 @@
 """From a look to what the claim shall try: the route's first way, later, or none and why. Pure."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from shared.flow import FOREVER, Flow, may_interrupt
-from shared.routing import Attempted, Candidate, ContactPoint, LeftOut, Offer, route, traits_of
+from shared.routing import (
+    FRICTION,
+    NOTHING,
+    Attempted,
+    Candidate,
+    ContactPoint,
+    Evidence,
+    LeftOut,
+    Offer,
+    chances,
+    decision,
+    route,
+    traits_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A queued reminder and everything its route depends on."""
+    """A queued reminder and everything that its route depends on and that is its customer's own."""
 
     id: int
     flow_version_id: int
@@ -26,12 +40,24 @@ class Looked:
     points: list[ContactPoint]
     suppressed: dict[tuple[int, str], str]
     attempts: list[Attempted]
+    evidence: dict[str, Evidence]
+
+
+@dataclass(frozen=True, slots=True)
+class Market:
+    """What all routes of the moment have in common: each channel's provider and price, everybody's experience by country,
+    and what a contact costs beside its price."""
+
+    offers: Mapping[str, Offer]
+    groups: Mapping[str, Mapping[str, Evidence]] = field(default_factory=dict)
+    overall: Evidence = NOTHING
+    friction: Decimal = FRICTION
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """`first` is what the claim shall try, with `alternatives` after it; None: there is no way, and `reason` says why.
-    `left_out`: the ways that the flow names and that are not taken."""
+    """`first` is what the claim shall try, with `alternatives` after it; None: there is no way. `reason` says why: of no
+    way in a word, of a way as the decision that is kept. `left_out`: the ways that the flow names and that are not taken."""
 
     reminder_id: int
     first: Candidate | None
@@ -48,26 +74,29 @@ class Later:
     at: datetime
 
 
-def expect(row: Looked, flow: Flow, offers: Mapping[str, Offer]) -> Expected | Later:
+def expect(row: Looked, flow: Flow, market: Market) -> Expected | Later:
     step = flow.step(row.step)
     channels = step.channels_of(row.leg)
     found = route(
         channels,
         row.points,
-        offers,
+        market.offers,
         suppressed=row.suppressed,
         preferred_channel=row.preferred_channel,
         attempted=row.attempts,
+        chances=chances(row.evidence, market.groups.get(row.country or "", {}), market.overall),
+        friction=market.friction,
     )
     if not found.candidates:
-        reason = _why_none(row, provided=any(channel in offers for channel in channels))
+        reason = _why_none(row, provided=any(channel in market.offers for channel in channels))
         return Expected(row.id, None, 0, found.left_out, reason)
     first = found.candidates[0]
     if row.send_until == FOREVER and not traits_of(first.channel).discreet:
         opens = may_interrupt(row.now, flow.window, ZoneInfo(row.timezone), row.country)
         if opens is not None:
             return Later(row.id, opens)
-    return Expected(row.id, first, len(found.candidates) - 1, found.left_out)
+    why = decision(found, row.preferred_channel)
+    return Expected(row.id, first, len(found.candidates) - 1, found.left_out, why)
 
 
 def _why_none(row: Looked, *, provided: bool) -> str:

@@ -1,24 +1,30 @@
 """How many messages a provider may have under way, so that a slow one never blocks another.
 
 True here: a slot is taken before the claim and given back after the send, so no more is claimed than can be handed off
-inside the window: about two rounds of the provider's connections, more only while it answers fast.
+inside the window: about two rounds of the provider's connections, more only while it answers fast. What finds no slot is
+put off behind all that was put off before it, at the provider's own pace, so that a backlog waits instead of circling.
 """
 
 import asyncio
+import random
 from contextlib import suppress
+from time import monotonic
 
 ROUNDS_LEAST, ROUNDS_MOST = 2, 10
 SMOOTHING = 0.05
+SOON, LONGEST = 1.0, 60.0  # seconds that what finds no slot waits, at least and at most
 
 
 class Lane:
     """One provider's slots. `concurrency`: connections; `window`: seconds from claim to hand-off."""
 
     def __init__(self, concurrency: int, window: float) -> None:
-        self._concurrency = concurrency
+        self.concurrency = concurrency
         self._window = window
         self._busy = 0
         self._seconds = window / 2 / ROUNDS_LEAST
+        self._held = self._seconds
+        self._behind = 0.0
         self._freed = asyncio.Event()
         self._turn = asyncio.Lock()
 
@@ -26,11 +32,16 @@ class Lane:
     def capacity(self) -> int:
         """At today's speed all of it is handed off in half of the window."""
         rounds = self._window / 2 / max(self._seconds, 1e-4)
-        return self._concurrency * int(min(max(rounds, ROUNDS_LEAST), ROUNDS_MOST))
+        return self.concurrency * int(min(max(rounds, ROUNDS_LEAST), ROUNDS_MOST))
 
     @property
     def busy(self) -> int:
         return self._busy
+
+    @property
+    def pace(self) -> float:
+        """Messages a second."""
+        return self.capacity / max(self._held, 1e-4)
 
     async def take(self, wanted: int, patience: float) -> int:
         """Slots for up to `wanted` messages, 0 when none came free in `patience` seconds. First come, first served: nobody
@@ -52,9 +63,19 @@ class Lane:
         self._busy += taken
         return taken
 
-    def give_back(self, slots: int = 1, *, seconds: float | None = None) -> None:
-        """`seconds`: how long the provider took for one message, when it did one."""
+    def give_back(self, slots: int = 1, *, seconds: float | None = None, held: float | None = None) -> None:
+        """`held`: how long a message was under way; `seconds`: the same, when the provider took it."""
         self._busy -= slots
         if seconds is not None:
             self._seconds += SMOOTHING * (seconds - self._seconds)
+        if held is not None:
+            self._held += SMOOTHING * (held - self._held)
         self._freed.set()
+
+    def put_off(self, rows: int, *, at_least: float = SOON, pace: float | None = None) -> list[float]:
+        """In how many seconds each of these comes again. `pace`: what the provider's rate allows, if less than its own."""
+        now, step = monotonic(), 1 / min(self.pace, pace or self.pace)
+        first = max(self._behind, now + at_least)
+        self._behind = min(first + rows * step, now + max(at_least, LONGEST))
+        latest = max(at_least, LONGEST)
+        return [min(first - now + n * step, latest) * random.uniform(1, 1.2) for n in range(rows)]

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from services.dispatcher.domain.expected import Looked
-from shared.routing import Attempted, ContactKind, ContactPoint
+from shared.routing import Attempted, ContactKind, ContactPoint, Evidence
 from shared.states import AttemptState
 
 LOOK = """
@@ -16,7 +16,9 @@ SELECT r.id, r.flow_version_id, r.step, r.leg, r.send_until, i.document_key, u.p
                (SELECT json_agg(json_build_array(s.channel, s.reason)) FROM suppression s WHERE s.contact_point_id = p.id)))
           FROM contact_point p WHERE p.customer_id = u.id AND p.retired_at IS NULL) AS points,
        CASE WHEN r.fence > 0 THEN (SELECT json_agg(json_build_array(a.channel, a.contact_point_id, a.state)) FROM attempt a
-         WHERE a.reminder_id = r.id) END AS attempts
+         WHERE a.reminder_id = r.id) END AS attempts,
+       (SELECT json_agg(json_build_array(k.channel, k.tried, k.reached, k.asked, k.moved)) FROM channel_stat k
+         WHERE k.customer_id = u.id) AS evidence
   FROM reminder r JOIN invoice i ON i.id = r.invoice_id
   JOIN customer u ON u.id = i.customer_id JOIN creditor c ON c.id = i.creditor_id
  WHERE r.id = ANY ($1::bigint[]) AND r.state = 'queued'
@@ -29,7 +31,21 @@ async def look(connection: asyncpg.Connection, ids: Sequence[int]) -> list[Looke
 
 
 def _looked(row: asyncpg.Record) -> Looked:
-    key, flow_version_id, step, leg, send_until, document_key, preferred, timezone, country, now, points, attempts = row
+    (
+        key,
+        flow_version_id,
+        step,
+        leg,
+        send_until,
+        document_key,
+        preferred,
+        timezone,
+        country,
+        now,
+        points,
+        attempts,
+        evidence,
+    ) = row
     points = points or ()
     return Looked(
         id=key,
@@ -43,10 +59,9 @@ def _looked(row: asyncpg.Record) -> Looked:
         country=country,
         now=now,
         points=[_point(*values) for *values, _ in points],
-        suppressed={
-            (values[0], channel): reason for *values, bars in points for channel, reason in bars or ()
-        },
+        suppressed={(values[0], channel): reason for *values, bars in points for channel, reason in bars or ()},
         attempts=[Attempted(channel, point, AttemptState(state)) for channel, point, state in attempts or ()],
+        evidence={channel: Evidence(*counts) for channel, *counts in evidence or ()},
     )
 
 

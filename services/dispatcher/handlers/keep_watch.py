@@ -1,0 +1,60 @@
+"""What a dispatcher does every second beside sending: it hears how the deployment's providers stand, tries those again
+whose pause is over, and counts what channels did for customers.
+
+True here: it survives every error; without the database everything goes on with what was known last.
+"""
+
+import asyncio
+from time import monotonic
+
+import structlog
+
+from services.dispatcher.handlers.senders import OUTAGES, Senders
+from services.dispatcher.store.experience import fold
+from shared.db.engine import Database
+
+EVERY, COUNTS_EVERY, REGISTERS_EVERY = 1.0, 5.0, 60.0
+
+log = structlog.get_logger("dispatcher")
+
+
+class KeepWatch:
+    def __init__(self, db: Database, senders: Senders) -> None:
+        self._db = db
+        self._senders = senders
+        self._counted = self._registered = 0.0
+
+    async def begin(self) -> None:
+        """Before anything is sent: this process knows what the deployment knows, if the database answers by now."""
+        try:
+            await self._senders.register()
+            await self._senders.refresh()
+            self._registered = monotonic()
+        except OUTAGES as error:
+            log.warning("providers_not_seen", exc_info=error)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            try:
+                await self._look()
+            except Exception as error:  # it goes on, whatever it met
+                log.warning("providers_not_seen", exc_info=error)
+            await asyncio.sleep(EVERY)
+
+    async def _look(self) -> None:
+        await self._senders.refresh()
+        await self._senders.try_again()
+        if monotonic() - self._counted > COUNTS_EVERY:
+            self._counted = monotonic()
+            await self.count()
+        if monotonic() - self._registered > REGISTERS_EVERY:
+            self._registered = monotonic()
+            await self._senders.register()
+
+    async def count(self) -> None:
+        """All that can be counted by now."""
+        more = True
+        while more:
+            async with self._db.connection() as connection:
+                more = await fold(connection)

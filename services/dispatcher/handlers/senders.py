@@ -1,0 +1,182 @@
+"""The providers of this process, and how they stand in the whole deployment.
+
+True here: terms and breakers are the deployment's, read again every second; what this process learns of a provider it
+says at once. A channel whose providers all stand still keeps its place in the route: its reminders wait, they do not
+burn through the next channels.
+"""
+
+import asyncio
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import timedelta
+from time import monotonic
+
+import asyncpg
+import structlog
+from prometheus_client import Counter
+
+from services.dispatcher.domain.outcomes import Outcome
+from services.dispatcher.domain.ports import Channel, promises_receipts, traits
+from services.dispatcher.domain.standing import (
+    FAILURES,
+    WORKS,
+    Cause,
+    Standing,
+    Trip,
+    speaks_against,
+    speaks_for,
+    stop,
+    trip_of,
+)
+from services.dispatcher.handlers.sender import Sender
+from services.dispatcher.store import providers
+from services.dispatcher.store.experience import NO_EXPERIENCE, Experience, experience
+from services.dispatcher.store.providers import Key
+from shared.db.engine import Database
+from shared.routing import Offer, learn, traits_of
+
+TRIPS = Counter(
+    "dunnock_provider_trips", "Times that this process stopped a provider", ["channel", "provider", "cause"]
+)
+PROBE_LEASE = timedelta(seconds=30)
+OUTAGES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
+
+log = structlog.get_logger("dispatcher")
+
+
+class Senders:
+    """All of them, by channel and provider."""
+
+    def __init__(self, db: Database, channels: Iterable[Channel], window: float) -> None:
+        self._db = db
+        self._by_key: dict[Key, Sender] = {}
+        for channel in channels:
+            learn(channel.name, traits(channel))
+            self._by_key[channel.name, channel.provider] = Sender(channel, window)
+        self._in_order = self._ordered()
+        self._fallbacks: Mapping[str, timedelta] = {}
+        self.experience: Experience = NO_EXPERIENCE
+
+    def __iter__(self) -> Iterator[Sender]:
+        return iter(self._by_key.values())
+
+    def __getitem__(self, key: Key) -> Sender:
+        return self._by_key[key]
+
+    @property
+    def channels(self) -> Mapping[str, list[Sender]]:
+        """Each channel's providers in failover order."""
+        return self._in_order
+
+    def offers(self) -> dict[str, Offer]:
+        """Each channel with the first of its providers that works; with the first, if none does."""
+        return {name: _first(senders).offer() for name, senders in self._in_order.items()}
+
+    def alone(self, key: Key) -> bool:
+        """Whether the channel has no other provider."""
+        return len(self._in_order[key[0]]) == 1
+
+    def receipt_within(self, key: Key, wished: timedelta | None) -> timedelta | None:
+        """After how long without a receipt the next channel goes; None: never, or this provider promises none."""
+        if not promises_receipts(self._by_key[key].channel):
+            return None
+        return wished or self._fallbacks.get(key[0])
+
+    async def register(self) -> None:
+        async with self._db.connection() as connection:
+            for key, sender in self._by_key.items():
+                channel = sender.channel
+                await providers.register(
+                    connection,
+                    key,
+                    traits_of(channel.name),
+                    receipts=promises_receipts(channel),
+                    own_price=channel.price(""),
+                )
+
+    async def refresh(self) -> None:
+        """Terms, breakers and experience, as the deployment has them now."""
+        async with self._db.connection() as connection:
+            found = await providers.load(connection)
+            self._fallbacks = await providers.fallbacks(connection)
+            self.experience = await experience(connection)
+        for key, sender in self._by_key.items():
+            if key in found:
+                sender.told(*found[key])
+        self._in_order = self._ordered()
+
+    async def take(self, sender: Sender, wanted: int, patience: float) -> int:
+        """Slots for so many messages, of this process and of what the provider's limits leave to the deployment."""
+        slots = await sender.lane.take(1 if sender.trying else wanted, patience)
+        if not slots or not sender.terms.counted:
+            return slots
+        allowed = await self._budget(sender, slots, patience)
+        sender.lane.give_back(slots - allowed)
+        return allowed
+
+    async def heard(self, sender: Sender, outcome: Outcome) -> None:
+        """What a send says about its provider."""
+        if speaks_for(outcome):
+            sender.failures = 0
+            if sender.trying:
+                await self._works(sender)
+            return
+        sender.failures += speaks_against(outcome)
+        why = trip_of(outcome, FAILURES if sender.trying and speaks_against(outcome) else sender.failures)
+        if why is not None:
+            await self._stop(sender, why)
+
+    async def try_again(self) -> None:
+        """Providers whose pause is over are probed by one process; a message decides whether they work."""
+        for key, sender in self._by_key.items():
+            if sender.standing.cause is None or sender.trying or sender.standing.wait > 0:
+                continue
+            async with self._db.connection() as connection:
+                mine = await providers.may_probe(connection, key, PROBE_LEASE)
+            if mine and await sender.channel.probe():
+                sender.trying = True
+            elif mine:
+                await self._stop(sender, stop(sender.standing.cause, sender.standing.detail or "no answer to a probe"))
+
+    async def _budget(self, sender: Sender, wanted: int, patience: float) -> int:
+        until = monotonic() + patience
+        while True:
+            async with self._db.connection() as connection:
+                taken = await providers.take(connection, sender.key, wanted)
+            if taken.spent:
+                sender.spend()
+            if taken.number or taken.spent or monotonic() + taken.wait > until:
+                return taken.number
+            await asyncio.sleep(taken.wait)
+
+    async def _stop(self, sender: Sender, why: Trip) -> None:
+        sender.failures, sender.trying = 0, False
+        try:
+            async with self._db.connection() as connection:
+                seconds = await providers.trip(connection, sender.key, why)
+        except OUTAGES:
+            seconds = why.base.total_seconds()  # the others learn it for themselves
+        sender.told(sender.terms, Standing(why.cause, seconds or why.base.total_seconds(), why.detail))
+        self._in_order = self._ordered()
+        if seconds is not None:
+            TRIPS.labels(*sender.key, why.cause).inc()
+            say = log.warning if why.cause is Cause.THROTTLED else log.error
+            say("provider_stopped", channel=sender.channel.name, provider=sender.channel.provider, cause=why.cause,
+                detail=why.detail, seconds=round(seconds, 1))  # fmt: skip
+
+    async def _works(self, sender: Sender) -> None:
+        with suppress(*OUTAGES):  # the next probe says so, then
+            async with self._db.connection() as connection:
+                await providers.close(connection, sender.key)
+        sender.told(sender.terms, WORKS)
+        log.info("provider_works_again", channel=sender.channel.name, provider=sender.channel.provider)
+
+    def _ordered(self) -> dict[str, list[Sender]]:
+        found: dict[str, list[Sender]] = {}
+        for sender in sorted(self._by_key.values(), key=lambda one: one.terms.position):
+            found.setdefault(sender.channel.name, []).append(sender)
+        return found
+
+
+def _first(senders: list[Sender]) -> Sender:
+    return next((sender for sender in senders if sender.wait == 0), senders[0])
