@@ -2,6 +2,7 @@
 SHELL := /bin/sh
 PORT ?= 8000
 export PORT
+WORKERS ?= 2
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	"$$p" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo "$$p" && exit; done; echo python3)
@@ -29,9 +30,9 @@ demo: setup ## one invoice goes out, bounces, falls back, is reminded, paid and 
 run: setup ## start everything in one process on PORT (8000) and stay
 	@exec $(PY) -m services
 
-test: setup-dev ## all tests, on a PostgreSQL and a RabbitMQ of their own (ARGS="-k payment" for some)
+test: setup-dev ## all tests, on PostgreSQL and RabbitMQ servers of their own (ARGS="-k payment" for some, WORKERS=4 for more side by side)
 	@$(PY) -m tests.servers.rabbitmq
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
 
 check: setup-dev ## lint, format, types, import rules: what CI runs before the tests
 	@.venv/bin/ruff check .
