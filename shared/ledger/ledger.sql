@@ -95,6 +95,8 @@ DECLARE
   v_ids bigint[];
   v_invoices bigint[];
 BEGIN
+  -- Asked many times a second, mostly in vain; counting what is queued costs more than looking.
+  IF NOT EXISTS (SELECT FROM reminder r WHERE r.sought = 'pending' AND r.due_at <= v_now AND r.send_until > v_now) THEN RETURN; END IF;
   SELECT least(p_limit, p_max_queued - count(*)) INTO v_room
     FROM (SELECT FROM reminder r WHERE r.sought = 'queued' LIMIT p_max_queued) q;
   IF v_room <= 0 THEN RETURN; END IF;
