@@ -212,7 +212,7 @@ async def test_a_failure_becomes_the_status_that_says_what_to_do(
     assert "hunter2" not in answer.text
 
 
-@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic eDp5", f"Bearer {new_key()}", "Bearer ä"])
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer ", "Basic eDp5", f"Bearer dk_{'A' * 43}", "Bearer ä"])
 async def test_without_a_known_key_nothing_is_read(client: httpx.AsyncClient, header: str | None) -> None:
     headers = {b"Content-Type": b"application/json"} | ({} if header is None else {b"Authorization": header.encode()})
     answer = await client.post("/v1/bills", content=b"{not json", headers=headers)
