@@ -1,9 +1,12 @@
 """Faults ordered ahead of time for one double: the next requests meet them, in the order they were asked for."""
 
+import asyncio
 from collections import deque
 from collections.abc import Collection
 from enum import StrEnum
 from typing import Generic, TypeVar
+
+from fastapi import Request
 
 F = TypeVar("F", bound=StrEnum)
 
@@ -21,3 +24,10 @@ class Faults(Generic[F]):
 
     def clear(self) -> None:
         self._ordered.clear()
+
+
+async def linger(seconds: float, request: Request) -> None:
+    """Keep the client waiting, but not longer than it waits: a hanging answer must not hold up a shutdown."""
+    end = asyncio.get_running_loop().time() + seconds
+    while asyncio.get_running_loop().time() < end and not await request.is_disconnected():
+        await asyncio.sleep(0.1)

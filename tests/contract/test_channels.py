@@ -1,6 +1,7 @@
 """What every channel keeps, whatever its provider: each against a real server of its own protocol."""
 
 import asyncio
+import os
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -14,6 +15,7 @@ import pytest
 from pydantic import SecretStr
 
 from services.dispatcher.adapters.email_smtp import EmailSmtp, SmtpConfig
+from services.dispatcher.adapters.http_api import HttpChannel
 from services.dispatcher.adapters.rcs_twilio import RcsConfig, RcsTwilio
 from services.dispatcher.adapters.registry import CHANNELS
 from services.dispatcher.adapters.sms_twilio import SmsTwilio
@@ -21,9 +23,12 @@ from services.dispatcher.adapters.twilio_account import TwilioConfig
 from services.dispatcher.adapters.twilio_contents import ContentTemplate
 from services.dispatcher.adapters.voice_twilio import VoiceConfig, VoiceTwilio
 from services.dispatcher.adapters.whatsapp_twilio import WhatsAppConfig, WhatsAppTwilio
+from services.dispatcher.domain.http_api import HttpApi
 from services.dispatcher.domain.outcomes import Accepted, NotSent, Rejected, Unknown
 from services.dispatcher.domain.ports import Channel
+from tests.doubles.json_api import JsonApi, json_api
 from tests.doubles.outgoing import closed_gate, open_gate, outgoing
+from tests.doubles.push_services import HOME, TOKEN, browser, push, push_api
 from tests.doubles.smtp_sink import HANG, smtp_sink
 from tests.doubles.twilio_api import twilio_api
 
@@ -48,6 +53,7 @@ def _account(url: str) -> TwilioConfig:
     return TwilioConfig(account_sid="AC1", auth_token=SecretStr("t"), base_url=url, timeout=1.0)
 
 
+HOOK = "https://hooks.example/ana"
 _TEMPLATES = {"overdue/es": ContentTemplate(sid="HX" + "1" * 32, variables={"1": "customer_name"})}
 _OVER_TWILIO: dict[str, Callable[[str], Channel]] = {
     "sms_twilio": lambda url: SmsTwilio(_account(url)),
@@ -85,13 +91,60 @@ async def _twilio_rig(name: str) -> AsyncIterator[Rig]:
         )
 
 
+def _http(url: str) -> HttpChannel:
+    body = {"to": "{{ address }}", "text": "{{ text }}"}
+    refusals = {"invalid_address": "error == 'nobody'"}
+    described = {"url": f"{url}/send", "body": body, "message_id": "id", "refusals": refusals, "timeout": 1.0}
+    return HttpChannel("acme", HttpApi.model_validate(described), HOME)
+
+
+@asynccontextmanager
+async def _http_rig() -> AsyncIterator[Rig]:
+    async with json_api(200, {"id": "m1"}) as api:
+        yield _json_rig(api, _http(api.url), HOOK, (422, {"error": "nobody"}))
+
+
+@asynccontextmanager
+async def _fcm_rig() -> AsyncIterator[Rig]:
+    unregistered = {"@type": "type.googleapis.com/google.firebase.fcm.v1.FcmError", "errorCode": "UNREGISTERED"}
+    async with push_api() as api:
+        channel = push(api.url)
+        await channel.probe()  # which gets the access token
+        api.requests.clear()
+        yield _json_rig(api, channel, TOKEN, (404, {"error": {"details": [unregistered]}}))
+
+
+@asynccontextmanager
+async def _browser_rig() -> AsyncIterator[Rig]:
+    async with push_api() as api:
+        yield _json_rig(api, push(api.url, fcm_account=None), browser(api.url), (410, None))
+
+
+def _json_rig(api: JsonApi, channel: Channel, to: str, refusal: tuple[int, Any]) -> Rig:
+    return Rig(
+        channel,
+        to,
+        lambda: len(api.requests),
+        lambda: setattr(api, "hang", True),
+        lambda: api.answer(*refusal),
+        lambda: setattr(api, "hang", False),
+    )
+
+
 _RIGS: dict[str, Callable[[], AbstractAsyncContextManager[Rig]]] = {
     "email_smtp": _email_rig,
     **{name: partial(_twilio_rig, name) for name in _OVER_TWILIO},
+    "http_api": _http_rig,
+    "push_fcm_web": _fcm_rig,
+    "push_fcm_web to a browser": _browser_rig,
 }
 
 
-@pytest.fixture(params=sorted(CHANNELS))
+def test_every_channel_of_the_registry_is_held_to_the_contract() -> None:
+    assert {name.partition(" ")[0] for name in _RIGS} == set(CHANNELS)
+
+
+@pytest.fixture(params=sorted(_RIGS))
 async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     async with _RIGS[request.param]() as made:
         yield made
@@ -166,13 +219,27 @@ async def test_a_message_costs_at_least_the_price_of_one(rig: Rig) -> None:
     assert rig.channel.concurrency > 0
 
 
+def _at(name: str, port: int) -> tuple[Channel, str]:
+    """The channel with its provider at this port, and an address."""
+    url = f"http://127.0.0.1:{port}"
+    match name:
+        case "email_smtp":
+            return _smtp(port), "ana@customer.test"
+        case "http_api":
+            return _http(url), HOOK
+        case "push_fcm_web":
+            return push(url), TOKEN
+        case _:
+            return _OVER_TWILIO[name](url), "+573001234567"
+
+
 @pytest.mark.parametrize("name", sorted(CHANNELS))
 async def test_an_unreachable_provider_means_not_sent(name: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-    channel: Channel = _smtp(port) if name == "email_smtp" else _OVER_TWILIO[name](f"http://127.0.0.1:{port}")
+    channel, to = _at(name, port)
 
-    outcome = await channel.send(outgoing("ana@customer.test"), open_gate())
+    outcome = await channel.send(outgoing(to), open_gate())
 
     assert isinstance(outcome, NotSent)
     assert not outcome.misconfigured
@@ -182,8 +249,8 @@ async def test_an_unreachable_provider_means_not_sent(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(CHANNELS))
 def test_a_channel_without_settings_is_absent(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("DUNNOCK_SMTP_URL", "DUNNOCK_TWILIO_ACCOUNT_SID", "DUNNOCK_TWILIO_AUTH_TOKEN"):
-        monkeypatch.delenv(variable, raising=False)
+    for variable in [name for name in os.environ if name.startswith("DUNNOCK_")]:
+        monkeypatch.delenv(variable)
 
     assert CHANNELS[name].from_settings() is None
 

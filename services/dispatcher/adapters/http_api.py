@@ -87,7 +87,7 @@ class HttpChannel:
         return self._read(answer, outgoing)
 
     def _request(self, outgoing: Outgoing, first_byte: FirstByte) -> httpx.Request:
-        api, values = self.api, values_of(outgoing)
+        api, values = self.api, values_of(outgoing, self.provider)
         content = b"" if api.body is None else json.dumps(api.fill_body(values))
         if len(content) > LARGEST_BODY:
             raise TooMuch(f"its body has more than {LARGEST_BODY} bytes")

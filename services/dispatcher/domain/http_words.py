@@ -37,7 +37,7 @@ NAMES = frozenset(
 )
 
 
-def values_of(outgoing: Outgoing) -> Mapping[str, Any]:
+def values_of(outgoing: Outgoing, provider: str) -> Mapping[str, Any]:
     """What templates may use: amounts and dates as machines write them, no text from outside changed."""
     facts = outgoing.facts
     return {
@@ -46,7 +46,7 @@ def values_of(outgoing: Outgoing) -> Mapping[str, Any]:
         "subject": outgoing.rendered.subject,
         "attempt_id": outgoing.attempt_id,
         "message_id": outgoing.message_id.strip("<>"),
-        "callback_url": outgoing.callback_url,
+        "callback_url": f"{outgoing.callback_url}/{provider}?attempt={outgoing.attempt_id}",
         "customer_name": facts.customer_name,
         "locale": facts.locale,
         "invoice_id": facts.invoice_ref,
