@@ -25,3 +25,16 @@ class PaymentsSettings(Settings):
     keep_evidence_days: int = Field(
         400, ge=1, le=3660, description="days for which the body of a webhook or statement entry is kept as evidence"
     )
+    pay_link_days: int = Field(
+        90, ge=1, le=3660, description="days for which a pay page can be opened after there is nothing more to pay"
+    )
+    said_paid_days: int = Field(
+        5, ge=1, le=60, description="days without reminders after a customer says on the pay page: I have paid"
+    )
+    said_paid_times: int = Field(2, ge=0, le=100, description="times a customer may say so of an invoice")
+    promise_days: int = Field(30, ge=1, le=366, description="days ahead that a customer may promise to pay on the page")
+    promise_dates: int = Field(3, ge=1, le=4, description="dates that a promise on the pay page may name")
+    promise_times: int = Field(2, ge=0, le=100, description="promises a customer may make of an invoice on the page")
+    dispute_days: int = Field(30, ge=1, le=366, description="days that a dispute raised on the pay page lasts")
+    dispute_times: int = Field(2, ge=0, le=100, description="disputes a customer may raise of an invoice on the page")
+    page_actions: int = Field(20, ge=1, le=1000, description="things a customer may say of an invoice in 24 hours")

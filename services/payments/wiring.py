@@ -3,11 +3,13 @@
 from datetime import timedelta
 
 from services.payments.adapters.registry import webhook_of
-from services.payments.api import pay_page, payment_status, payments, sources, webhook_endpoints, webhooks
+from services.payments.api import pay_links, pay_page, payment_status, payments, sources, webhook_endpoints, webhooks
 from services.payments.api.parts import PaymentsParts
+from services.payments.domain.customer_word import Bounds
 from services.payments.handlers.deliver_announcements import AT_ONCE, Announcer
 from services.payments.handlers.known_sources import KnownSources
 from services.payments.handlers.record_payment import PaymentRecorder
+from services.payments.handlers.take_word import TakeWord
 from services.payments.settings import PaymentsSettings
 from services.payments.store.endpoints import MOST
 from services.payments.worker import PaymentsWorker
@@ -29,9 +31,10 @@ def build(
     settings: PaymentsSettings, ledger: LedgerSettings, db: Database, documents: Documents, guard: Guard
 ) -> Service:
     """`db`: of `open_database`."""
-    held = timedelta(days=settings.pending_hold_days)
-    recorder = PaymentRecorder(db, timedelta(seconds=ledger.handoff_window), held)
-    parts = PaymentsParts(db, KnownSources(db, webhook_of), recorder, documents, guard)
+    window, held = timedelta(seconds=ledger.handoff_window), timedelta(days=settings.pending_hold_days)
+    recorder = PaymentRecorder(db, window, held)
+    take_word = TakeWord(db, window, timedelta(days=settings.pay_link_days), _bounds(settings))
+    parts = PaymentsParts(db, KnownSources(db, webhook_of), recorder, documents, guard, take_word)
     endpoints = guarded_client(guard, timeout=settings.announce_timeout, connections=MOST * AT_ONCE)
     worker = PaymentsWorker(db, settings, Announcer(db, endpoints, settings.announce_timeout))
     return Service(
@@ -42,10 +45,24 @@ def build(
             payments.router,
             payment_status.router,
             pay_page.router,
+            pay_links.router,
             webhook_endpoints.router,
         ],
         parts=[parts],
         start=worker.start,
         stop=worker.stop,
         checks={"database": database_check(db)},
+    )
+
+
+def _bounds(settings: PaymentsSettings) -> Bounds:
+    return Bounds(
+        paid_days=settings.said_paid_days,
+        paid_times=settings.said_paid_times,
+        promise_days=settings.promise_days,
+        promise_dates=settings.promise_dates,
+        promise_times=settings.promise_times,
+        dispute_days=settings.dispute_days,
+        dispute_times=settings.dispute_times,
+        actions=settings.page_actions,
     )

@@ -13,6 +13,7 @@ from typing import Any
 import asyncpg
 import httpx
 import orjson
+from fastapi import FastAPI
 from standardwebhooks.webhooks import Webhook
 
 from services.payments import wiring
@@ -59,6 +60,7 @@ class Payments:
     http: httpx.AsyncClient
     secret: str
     documents: Documents
+    app: FastAPI
 
     async def say(
         self, body: dict[str, Any] | bytes, *, event_id: str | None = None, secret: str | None = None
@@ -67,6 +69,16 @@ class Payments:
         raw = body if isinstance(body, bytes) else orjson.dumps(body)
         signed = headers(secret or self.secret, raw, event_id or factories.unique("msg"))
         return await self.http.post("/v1/webhooks/bank", content=raw, headers=signed)
+
+    async def upload(self, file: bytes, **query: str) -> httpx.Response:
+        """A statement file of the bank."""
+        return await self.http.post("/v1/statements", content=file, params=query, headers=BEARER)
+
+    async def book(self, file: bytes) -> dict[str, int]:
+        """What a file did: the counts that are not zero."""
+        answer = await self.upload(file)
+        assert answer.status_code == 200, answer.text
+        return {name: value for name, value in answer.json().items() if isinstance(value, int) and value}
 
     async def open_amounts(self, invoice_id: int) -> list[Decimal]:
         rows = await self.owner.fetch(
@@ -116,7 +128,7 @@ async def payments_running(
     secret = new_secret()
     try:
         async with owning.connection() as owner, httpx.AsyncClient(base_url="http://test", transport=transport) as http:
-            running = Payments(db, owner, http, secret, documents)
+            running = Payments(db, owner, http, secret, documents, app)
             put = {"kind": "standard_webhook", "secrets": [secret]}
             assert (await http.put("/v1/sources/bank", json=put, headers=BEARER)).status_code == 201
             yield running

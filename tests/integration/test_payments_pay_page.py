@@ -72,6 +72,7 @@ async def test_it_shows_what_is_owed_since_when_and_how_to_pay(shop: Payments) -
     ):
         assert shown in text
     assert "/document" not in text
+    assert "&lt;built-in" not in text
 
 
 @pytest.mark.parametrize(

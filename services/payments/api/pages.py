@@ -1,114 +1,165 @@
 """Renders the customer's page from `pages/`.
 
-True here: everything that came from a caller is escaped; no script runs and no form is sent (the content security
-policy names the one style by its hash); nothing is cached, indexed or told to the next site.
+True here: everything that came from a caller is escaped; no script runs, and forms go nowhere but to this origin (the
+content security policy names the one style by its hash); nothing is cached, indexed or told to the next site.
 """
 
 import base64
 import hashlib
-from dataclasses import dataclass
-from datetime import date
-from functools import cache
-from pathlib import Path
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 from urllib.parse import urlsplit
 
-import yaml
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from services.payments.api.voices import LANGUAGES, PAGES, Voice, voice_of
+from services.payments.domain.customer_word import Bounds, Grievance, Refused
+from services.payments.domain.transfer import Transfer
+from services.payments.domain.transfer_codes import transfer_code
+from services.payments.handlers.take_word import usable_channels
 from services.payments.store.invoices import Owed, Part
-from shared.content.formats import babel_locale, day, money
+from services.payments.store.page_facts import PageFacts, Standing, Way
+from shared.content.formats import day, money
+from shared.routing import mask_address
+from shared.states import HoldKind
 
-LANGUAGES = ("en", "es", "pt")
-_FOLDER = Path(__file__).parent.parent / "pages"
-_STYLE = (_FOLDER / "pay.css").read_text("utf-8")
+_STYLE = (PAGES / "pay.css").read_text("utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
 HEADERS = {
     "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src https:; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "X-Robots-Tag": "noindex, nofollow",
 }
 _TEMPLATE = Environment(
-    loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, auto_reload=False
+    loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, auto_reload=False, trim_blocks=False
 ).get_template("pay.html.jinja")
-_BARE: dict[str, Any] = {"logo_url": None, "creditor": None, "notice": None, "owed": None, "document_url": None}
+_BARE = dict.fromkeys(("logo_url", "creditor", "notice", "owed", "document_url", "token", "thanks", "wrong"))
+FIELDS = ("date1", "amount1", "date2", "amount2", "date3", "amount3", "date4", "amount4", "reason", "note")
 
 
 @dataclass(frozen=True, slots=True)
-class Voice:
-    """A language we have words in, and the locale that writes money and dates."""
+class Shown:
+    """How a page is asked for: `said` thanks for it, `wrong` is shown at its form with what was `filled` in."""
 
-    language: str
-    tag: str
-
-    @property
-    def words(self) -> dict[str, str]:
-        return _words(self.language)
-
-
-def voice_of(locale: str) -> Voice:
-    """`es-CO` speaks Spanish as in Colombia; what we have no words for is English."""
-    language = locale.replace("_", "-").split("-")[0].lower()
-    if language not in LANGUAGES:
-        return Voice("en", "en")
-    return Voice(language, locale if babel_locale(locale) else language)
-
-
-def voice_of_browser(accept_language: str) -> Voice:
-    """The first language of the header that we have words in."""
-    for choice in accept_language[:200].split(","):
-        language = choice.split(";")[0].strip().split("-")[0].lower()
-        if language in LANGUAGES:
-            return Voice(language, language)
-    return Voice("en", "en")
+    token: str
+    language: str | None = None
+    said: str | None = None
+    form: str | None = None
+    wrong: Refused | None = None
+    filled: dict[str, str] = field(default_factory=dict)
 
 
 def notice_page(voice: Voice, name: str, status: int) -> HTMLResponse:
-    """A page that only says something: missing, no_document or away."""
+    """A page that only says something: missing, no_document, away, elsewhere or unreadable."""
     words = voice.words
     return _page(voice, status, {**_BARE, "heading": words[f"{name}_title"], "notice": words[name]})
 
 
-def pay_page(owed: Owed, token: str) -> HTMLResponse:
-    """What is owed and how to pay it; or that nothing is."""
-    voice = voice_of(owed.locale)
+def pay_page(owed: Owed, facts: PageFacts, bounds: Bounds, shown: Shown, status: int = 200) -> HTMLResponse:
+    """What is owed, how to pay it, and what else can be said; or that nothing is."""
+    voice = voice_of(owed.locale, shown.language)
     total = money(owed.amount, owed.currency, voice.tag)
-    shown = {
+    about = {
         **_BARE,
+        "token": shown.token,
         "creditor": owed.creditor_name,
         "logo_url": _web_address(owed.logo_url, "https"),
-        "document_url": f"/pay/{token}/document" if owed.document_key else None,
+        "document_url": f"/pay/{shown.token}/document" if owed.document_key else None,
     }
     if owed.status == "open":
-        return _page(voice, 200, {**shown, **_asked(owed, voice, total)})
+        told = {
+            **_asked(owed, voice, total),
+            **_said(owed, facts, bounds, voice),
+            **_answer(facts, bounds, shown, voice),
+        }
+        return _page(voice, status, {**about, **told})
     said = {"number": owed.number, "creditor": owed.creditor_name, "amount": total}
     heading, notice = voice.words[f"{owed.status}_title"], voice.words[owed.status].format(**said)
-    return _page(voice, 200, {**shown, "heading": heading, "notice": notice})
+    return _page(voice, status, {**about, "heading": heading, "notice": notice})
 
 
 def _asked(owed: Owed, voice: Voice, total: str) -> dict[str, Any]:
-    open_amount = money(owed.open_amount, owed.currency, voice.tag)
+    parts = [_part(part, owed, voice) for part in owed.parts]
     return {
         "heading": voice.words["title"].format(number=owed.number),
         "customer": owed.customer_name,
-        "owed": open_amount,
+        "owed": money(owed.open_amount, owed.currency, voice.tag),
         "total": total if owed.open_amount < owed.amount else None,
-        "parts": [_part(part, owed, voice) for part in owed.parts],
+        "parts": parts,
+        "next": next(part for part in parts if not part["done"]),
         "payment_url": _web_address(owed.payment_url, "https", "http"),
         "iban": owed.iban and _in_fours(owed.iban),
         "bic": owed.bic,
         "reference": owed.payment_reference,
+        "code": _code(owed),
     }
+
+
+def _said(owed: Owed, facts: PageFacts, bounds: Bounds, voice: Voice) -> dict[str, Any]:
+    """What came, what stands, and what may still be said."""
+    return {
+        "received": [
+            {"day": day(one.day, "long", voice.tag), "amount": money(one.amount, owed.currency, voice.tag)}
+            for one in facts.received
+        ],
+        "standing": _standing(owed, facts, voice),
+        "may": {
+            "paid": not facts.stands(HoldKind.SAID_PAID),
+            "promise": True,
+            "dispute": not facts.stands(HoldKind.DISPUTE),
+        },
+        "first_day": owed.today.isoformat(),
+        "last_day": (owed.today + timedelta(days=bounds.promise_days)).isoformat(),
+        "reasons": [reason.value for reason in Grievance],
+        "channels": usable_channels(facts),
+        "preferred": facts.preferred_channel,
+        "ways": [_way(way) for way in facts.ways],
+        "bounds": bounds,
+    }
+
+
+def _answer(facts: PageFacts, bounds: Bounds, shown: Shown, voice: Voice) -> dict[str, Any]:
+    words = voice.words
+    known = shown.said == "preferences" or any(one.kind.value == shown.said for one in facts.standing)
+    wrong = shown.wrong and {
+        "form": shown.form,
+        "field": shown.wrong.field,
+        "text": words[f"wrong_{shown.wrong.why}"].format(days=bounds.promise_days, dates=bounds.promise_dates),
+    }
+    return {
+        "thanks": words.get(f"thanks_{shown.said}") if known else None,
+        "wrong": wrong,
+        "filled": {name: shown.filled.get(name, "") for name in FIELDS},
+    }
+
+
+def _standing(owed: Owed, facts: PageFacts, voice: Voice) -> list[str]:
+    parts = facts.promised if len(facts.promised) > 1 else ()
+    lines = [
+        voice.words["standing_promise_part"].format(
+            amount=voice.words["rest"] if part.amount is None else money(part.amount, owed.currency, voice.tag),
+            date=day(part.day, "long", voice.tag),
+        )
+        for part in parts
+    ]
+    return lines + [_line(one, voice) for one in facts.standing]
+
+
+def _line(one: Standing, voice: Voice) -> str:
+    return voice.words[f"standing_{one.kind.value}"].format(date=day(one.day, "long", voice.tag))
 
 
 def _part(part: Part, owed: Owed, voice: Voice) -> dict[str, Any]:
     return {
         "no": part.no,
         "amount": money(part.open_amount or part.amount, owed.currency, voice.tag),
+        "done": not part.open_amount,
         "late": bool(part.open_amount) and part.due_date < owed.today,
         "state": _state(part, owed.today, voice),
     }
@@ -124,10 +175,25 @@ def _state(part: Part, today: date, voice: Voice) -> str:
     return text.format(date=day(part.due_date, "long", voice.tag))
 
 
+def _code(owed: Owed) -> dict[str, Any] | None:
+    if not owed.iban:
+        return None
+    amount = owed.open_amount.quantize(Decimal("0.01"))
+    transfer = Transfer(owed.creditor_name, _plain(owed.iban), owed.bic, amount, owed.currency, owed.payment_reference)
+    drawn = transfer_code(transfer)
+    return drawn and {"scheme": drawn.scheme, "svg": Markup(drawn.svg)}  # drawn here, of digits and lines
+
+
+def _way(way: Way) -> dict[str, Any]:
+    return {"masked": mask_address(way.address), "token": way.token, "barred": way.barred}
+
+
 def _page(voice: Voice, status: int, shown: dict[str, Any]) -> HTMLResponse:
     style = Markup(_STYLE)  # our own file, and the policy allows these bytes only
-    text = _TEMPLATE.render(language=voice.tag, words=voice.words, style=style, **shown)
-    return HTMLResponse(text, status, headers=HEADERS)
+    text = _TEMPLATE.render(
+        tag=voice.tag, language=voice.language, languages=LANGUAGES, words=voice.words, style=style, **shown
+    )
+    return HTMLResponse(text.lstrip(), status, headers=HEADERS)
 
 
 def _web_address(url: str | None, *schemes: str) -> str | None:
@@ -135,12 +201,10 @@ def _web_address(url: str | None, *schemes: str) -> str | None:
     return url if url and urlsplit(url).scheme.lower() in schemes else None
 
 
+def _plain(iban: str) -> str:
+    return iban.replace(" ", "").upper()
+
+
 def _in_fours(iban: str) -> str:
-    plain = iban.replace(" ", "")
+    plain = _plain(iban)
     return " ".join(plain[at : at + 4] for at in range(0, len(plain), 4))
-
-
-@cache
-def _words(language: str) -> dict[str, str]:
-    words: dict[str, str] = yaml.safe_load((_FOLDER / f"{language}.yaml").read_text("utf-8"))
-    return words

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from services.payments.handlers.known_sources import KnownSources
 from services.payments.handlers.record_payment import PaymentRecorder
+from services.payments.handlers.take_word import TakeWord
 from shared.db.engine import Database
 from shared.documents import Documents
 from shared.outgoing import Guard
@@ -16,3 +17,4 @@ class PaymentsParts:
     recorder: PaymentRecorder
     documents: Documents
     guard: Guard
+    take_word: TakeWord

@@ -1,10 +1,12 @@
 """Invoices as payments sees them: what is owed now, by whom, to whom."""
 
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 import asyncpg
+
+from services.payments.store.pay_links import WORKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,9 @@ async def owed_by_ref(connection: asyncpg.Connection, ref: str) -> Owed | None:
     return _owed(await connection.fetchrow(f"{_SELECT} WHERE i.ref = $1", ref))
 
 
-async def owed_by_token(connection: asyncpg.Connection, token: str) -> Owed | None:
-    return _owed(await connection.fetchrow(f"{_SELECT} WHERE i.token = $1", token))
+async def owed_by_token(connection: asyncpg.Connection, token: str, kept: timedelta) -> Owed | None:
+    """`kept`: how long the link works after there is nothing more to pay."""
+    return _owed(await connection.fetchrow(f"{_SELECT} WHERE i.token = $1 AND {WORKS}", token, kept))
 
 
 async def invoice_id(connection: asyncpg.Connection, ref: str) -> int | None:
