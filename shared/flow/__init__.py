@@ -2,9 +2,12 @@
 
 from shared.flow.calendar import FIRST_DAY, FOREVER, LAST_DAY, Calendar, NeverOpens, Window, calendar_of, may_interrupt
 from shared.flow.conditions import ConditionInputs, Verdict, judge
-from shared.flow.reading import FlowTextError, read_yaml, standard
+from shared.flow.ground import Ground
+from shared.flow.reading import FlowTextError, read_yaml, shipped, standard, write_yaml
+from shared.flow.schema import flow_schema
 from shared.flow.spec import CatchUp, ContactWindow, Flow, Missed, Start
 from shared.flow.steps import MAIN_LEG, THEN_LEG, Escalate, OnUncertain, Step, Then
+from shared.flow.verification import Finding, Verified, verify
 from shared.flow.when import Anchor, Repeat, When
 
 __all__ = [
@@ -19,8 +22,10 @@ __all__ = [
     "ConditionInputs",
     "ContactWindow",
     "Escalate",
+    "Finding",
     "Flow",
     "FlowTextError",
+    "Ground",
     "Missed",
     "NeverOpens",
     "OnUncertain",
@@ -29,11 +34,16 @@ __all__ = [
     "Step",
     "Then",
     "Verdict",
+    "Verified",
     "When",
     "Window",
     "calendar_of",
+    "flow_schema",
     "judge",
     "may_interrupt",
     "read_yaml",
+    "shipped",
     "standard",
+    "verify",
+    "write_yaml",
 ]

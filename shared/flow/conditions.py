@@ -44,6 +44,10 @@ class ConditionInputs:
     last_outcome: str = ""
     promises_broken: int = 0
 
+    @classmethod
+    def example(cls, days_past_due: int) -> "ConditionInputs":
+        return cls(Decimal(100), Decimal(100), "EUR", days_past_due)
+
     def as_variables(self) -> dict[str, Any]:
         return {
             "invoice": {
@@ -77,10 +81,12 @@ class Verdict:
 
 
 # Tried when a flow is activated: the right side of && and || is judged with some of them only.
-_EXAMPLE = ConditionInputs(Decimal(100), Decimal(100), "EUR", 1)
+_EXAMPLE = ConditionInputs.example(1)
 _OTHERS = (
     ConditionInputs(Decimal(0), Decimal("0.01"), "EUR", -400, locale="es", country="ES"),
-    ConditionInputs(Decimal(10**9), Decimal(10**9), "USD", 400, {}, {}, "c", "en-US", "UTC", "US", 99, "undelivered", 9),
+    ConditionInputs(
+        Decimal(10**9), Decimal(10**9), "USD", 400, {}, {}, "c", "en-US", "UTC", "US", 99, "undelivered", 9
+    ),
 )
 
 

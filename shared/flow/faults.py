@@ -30,6 +30,7 @@ def _moment(step: Step) -> str:
 
 
 def _named_twice(flow: Flow) -> Iterator[Fault]:
+    """two steps with one id"""
     first: dict[str, int] = {}
     for index, step in enumerate(flow.steps):
         if first.setdefault(step.id, index) != index:
@@ -38,6 +39,7 @@ def _named_twice(flow: Flow) -> Iterator[Fault]:
 
 
 def _repeats_without_a_date(flow: Flow) -> Iterator[Fault]:
+    """a repeat of what comes once"""
     for index, step in enumerate(flow.steps):
         if step.repeat and step.when.anchor != "due":
             detail = f"step '{step.id}' is {_moment(step)}, which comes once; only steps around the due date repeat"
@@ -45,6 +47,7 @@ def _repeats_without_a_date(flow: Flow) -> Iterator[Fault]:
 
 
 def _repeats_after_payment(flow: Flow) -> Iterator[Fault]:
+    """a repeat that goes on after the payment"""
     for index, step in enumerate(flow.steps):
         if step.repeat and not step.requires_open:
             detail = f"step '{step.id}' repeats until paid, so it requires an open invoice; remove requires_open: false"
@@ -52,6 +55,7 @@ def _repeats_after_payment(flow: Flow) -> Iterator[Fault]:
 
 
 def _thanks_that_never_go(flow: Flow) -> Iterator[Fault]:
+    """a step on payment that requires an open invoice"""
     for index, step in enumerate(flow.steps):
         if step.when.anchor == "payment" and step.requires_open:
             detail = f"step '{step.id}' is {_moment(step)}, when nothing is open any more; say requires_open: false"
@@ -59,6 +63,7 @@ def _thanks_that_never_go(flow: Flow) -> Iterator[Fault]:
 
 
 def _repeats_without_end(flow: Flow) -> Iterator[Fault]:
+    """a repeat without end"""
     for index, step in enumerate(flow.steps):
         if step.repeat and step.repeat.times is None:
             detail = f"step '{step.id}' repeats without end; say how often in all, such as times: 12"
@@ -66,6 +71,7 @@ def _repeats_without_end(flow: Flow) -> Iterator[Fault]:
 
 
 def _follows_a_broadcast(flow: Flow) -> Iterator[Fault]:
+    """a `then` after a broadcast"""
     for index, step in enumerate(flow.steps):
         if step.then and step.broadcast:
             detail = f"step '{step.id}' is a broadcast, so 'then' would follow several messages; use channels instead"
@@ -73,6 +79,7 @@ def _follows_a_broadcast(flow: Flow) -> Iterator[Fault]:
 
 
 def _fallback_of_a_broadcast(flow: Flow) -> Iterator[Fault]:
+    """a broadcast with a fallback"""
     for index, step in enumerate(flow.steps):
         if step.broadcast and (step.fallback_after is not None or step.on_uncertain == "next_channel"):
             word = "fallback_after" if step.fallback_after is not None else "on_uncertain"
@@ -83,6 +90,7 @@ def _fallback_of_a_broadcast(flow: Flow) -> Iterator[Fault]:
 
 
 def _acts_without_a_date(flow: Flow) -> Iterator[Fault]:
+    """escalate or stop elsewhere than around the due date"""
     for index, step in enumerate(flow.steps):
         if not step.speaks and step.when.anchor != "due":
             word = "stop" if step.stop else "escalate"
@@ -91,6 +99,7 @@ def _acts_without_a_date(flow: Flow) -> Iterator[Fault]:
 
 
 def _acts_without_a_debt(flow: Flow) -> Iterator[Fault]:
+    """escalate or stop for who owes nothing"""
     for index, step in enumerate(flow.steps):
         if not step.speaks and not step.requires_open:
             detail = f"step '{step.id}' is about an open invoice; remove requires_open: false"
@@ -98,6 +107,7 @@ def _acts_without_a_debt(flow: Flow) -> Iterator[Fault]:
 
 
 def _fallback_at_once(flow: Flow) -> Iterator[Fault]:
+    """a fallback before any receipt can come"""
     for index, step in enumerate(flow.steps):
         if step.fallback_after is not None and not step.fallback_after:
             detail = f"step '{step.id}' would fall back before a receipt can come; give fallback_after some time"

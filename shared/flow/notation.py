@@ -19,7 +19,7 @@ def _read_clock(value: Any) -> int:
     return int(value[:2]) * 60 + int(value[3:])
 
 
-def _write_clock(minute: int) -> str:
+def write_clock(minute: int) -> str:
     return f"{minute // 60:02}:{minute % 60:02}"
 
 
@@ -58,7 +58,7 @@ def _read_duration(value: Any) -> timedelta:
 Clock = Annotated[
     int,
     BeforeValidator(_read_clock),
-    PlainSerializer(_write_clock),
+    PlainSerializer(write_clock),
     WithJsonSchema({"type": "string", "pattern": r"^(([01]\d|2[0-3]):[0-5]\d|24:00)$", "examples": ["09:00"]}),
 ]
 """Minute of the local day, 0 to 1440."""

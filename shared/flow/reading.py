@@ -10,6 +10,7 @@ import yaml
 from shared.flow.spec import Flow
 
 LONGEST_TEXT = 262_144
+SHIPPED = ("standard", "gentle", "strict")
 
 
 class FlowTextError(ValueError):
@@ -62,7 +63,18 @@ def read_yaml(text: str) -> dict[str, Any]:
     return data
 
 
-@cache
+def write_yaml(flow: Flow) -> str:
+    """The page of a flow, in the words of the language; `read_yaml` reads it back without loss."""
+    return yaml.safe_dump(flow.to_dict(), sort_keys=False, allow_unicode=True, width=120)
+
+
 def standard() -> Flow:
     """The flow that an invoice follows when it names none."""
-    return Flow.parse(read_yaml(files("shared.flow").joinpath("standard.yaml").read_text("utf-8")))
+    return shipped()["standard"]
+
+
+@cache
+def shipped() -> dict[str, Flow]:
+    """The flows that work without configuration, by name."""
+    found = (read_yaml(files("shared.flow").joinpath(f"{name}.yaml").read_text("utf-8")) for name in SHIPPED)
+    return {flow.name: flow for flow in map(Flow.parse, found)}

@@ -7,9 +7,10 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
-from shared.flow import standard
+from shared.flow import read_yaml, standard
 from tests.integration.scheduler_app import CUSTOMER, Scheduler, scheduler
 
 PROFILE = {name: value for name, value in CUSTOMER.items() if name != "customer_id"}
@@ -358,28 +359,35 @@ async def test_a_document_that_cannot_be_is_refused(app: Scheduler):
 
 
 async def test_flows_are_kept_in_versions_that_invoices_stay_on(app: Scheduler):
-    text = "name: gentle\nsteps:\n  - {id: a, when: {on: due}, message: due-today, channels: [email]}\n"
+    text = "name: kind\nsteps:\n  - {id: a, when: {on: due}, message: due-today, channels: [email]}\n"
     yaml = {"content-type": "application/yaml"}
-    first = await app.http.put("/v1/flows/gentle", content=text.encode(), headers=yaml)
-    await app.accept(flow="gentle")
-    same = await app.http.put("/v1/flows/gentle", json=first.json()["flow"])
-    second = await app.http.put("/v1/flows/gentle", content=text.replace("id: a", "id: b").encode(), headers=yaml)
+    first = await app.http.put("/v1/flows/kind", content=text.encode(), headers=yaml)
+    await app.accept(flow="kind")
+    same = await app.http.put("/v1/flows/kind", json=first.json()["flow"])
+    second = await app.http.put("/v1/flows/kind", content=text.replace("id: a", "id: b").encode(), headers=yaml)
 
     assert [first.status_code, same.status_code, second.status_code] == [201, 200, 201]
     assert [first.json()["version"], same.json()["version"], second.json()["version"]] == [1, 1, 2]
     assert (await app.read())["flow_version"] == 1
-    assert (await app.accept(invoice_id="INV-2", flow="gentle"))["flow_version"] == 2
-    versions = (await app.http.get("/v1/flows/gentle/versions")).json()["items"]
+    assert (await app.accept(invoice_id="INV-2", flow="kind"))["flow_version"] == 2
+    versions = (await app.http.get("/v1/flows/kind/versions")).json()["items"]
     assert [item["version"] for item in versions] == [2, 1]
-    assert [item["name"] for item in (await app.http.get("/v1/flows")).json()["items"]] == ["gentle", "standard"]
+    assert [item["name"] for item in (await app.http.get("/v1/flows")).json()["items"]] == [
+        "gentle",
+        "kind",
+        "standard",
+        "strict",
+    ]
     assert (await app.http.get("/v1/flows/standard")).json()["flow"] == standard().to_dict()
     assert (await app.http.get("/v1/flows/nobody")).status_code == 404
 
 
 async def test_a_faulty_flow_is_refused_whole_with_all_its_faults(app: Scheduler):
-    step = {"id": "a", "when": {"on": "due"}, "message": "x", "channels": ["email"]}
+    step = {"id": "a", "when": {"on": "due"}, "message": "due-today", "channels": ["email"]}
     for body, pointers in (
         ({"steps": [step, step]}, ["/steps/1/id"]),
+        ({"steps": [{**step, "requires_open": False}, {**step, "id": "b", "message": "nowhere"}]},
+         ["/steps/0/requires_open", "/steps/1/message"]),
         ({"steps": [{**step, "channels": ["pigeon"]}, {**step, "id": "b", "only_if": "1 +"}]},
          ["/steps/0/channels/0", "/steps/1/only_if"]),
         ({"name": "other", "steps": [step]}, ["/name"]),
@@ -395,6 +403,40 @@ async def test_a_faulty_flow_is_refused_whole_with_all_its_faults(app: Scheduler
         await app.http.put("/v1/flows/mine", content=b"x", headers={"content-type": "text/plain"})
     ).status_code == 415
     assert (await app.http.get("/v1/flows/mine")).status_code == 404
+
+
+async def test_a_stored_flow_comes_with_its_warnings_and_its_worst_case(app: Scheduler):
+    await app.value("INSERT INTO channel (name, reaches) VALUES ('email', 'email'), ('sms', 'phone') RETURNING name")
+    await app.value(
+        "INSERT INTO provider (channel, name, own_price) VALUES ('email', 'smtp', 0.001), ('sms', 'twilio', 0.05) RETURNING name"
+    )
+    step = {"id": "a", "when": {"on": "due"}, "message": "due-today", "channels": ["email", "sms", "voice"]}
+
+    body = (await app.http.put("/v1/flows/mine", json={"steps": [step]})).json()
+
+    assert {one["kind"]: (one["pointer"], one["detail"]) for one in body["warnings"]} == {
+        "goes-without": ("/steps/0/channels", "nobody offers voice; step 'a' goes without"),
+        "nobody-gets-the-invoice": (
+            "/steps",
+            "no step is on issue, so this flow does not deliver the invoice; add one with 'on: issue'",
+        ),
+        "nobody-is-thanked": (
+            "/steps",
+            "no step is on payment, so who pays never learns that the money came; add one with 'on: payment'",
+        ),
+        "no-window": ("", "without a contact_window calls and texts may come at any hour (step 'a'); say one"),
+    }
+    assert body["worst_case"] == {"contacts_a_week": 1, "messages_a_case": 1, "cost_a_case": "0.051"}
+
+
+async def test_the_language_is_published_and_a_flow_is_read_as_its_page(app: Scheduler):
+    schema = (await app.http.get("/v1/flows/schema")).json()
+    page = await app.http.get("/v1/flows/strict", headers={"accept": "application/yaml"})
+
+    jsonschema.Draft202012Validator(schema).validate(read_yaml(page.text))
+    assert page.headers["content-type"] == "application/yaml"
+    again = await app.http.put("/v1/flows/strict", content=page.content, headers={"content-type": "application/yaml"})
+    assert (again.status_code, again.json()["version"]) == (200, 1)
 
 
 # --- the ledger and the document -----------------------------------------------------------------------------------

@@ -13,15 +13,19 @@ from jinja2 import TemplateError
 from shared.content import Catalog, TemplateRefused, TemplateSource
 from shared.content.catalog import LANGUAGES, UnknownMessage, builtin_messages
 from shared.content.formats import money
+from shared.flow import shipped
 from tests.doubles.outgoing import FACTS, facts
 
 CATALOG = Catalog()
-MESSAGES = ("invoice", "upcoming", "due-today", "overdue", "delinquent-call", "pay-link", "thank-you")
+MESSAGES = ("invoice", "upcoming", "due-today", "overdue", "delinquent-call", "last-reminder", "promise-broken", "pay-link",
+            "thank-you")  # fmt: skip
 CHANNELS = ("email", "sms", "push", "whatsapp", "rcs", "voice", "http")
 
 
-def test_every_message_of_the_standard_flow_is_built_in() -> None:
-    assert set(MESSAGES) == set(builtin_messages())
+def test_every_message_of_the_shipped_flows_is_built_in() -> None:
+    named = {step.message for flow in shipped().values() for step in flow.steps if step.message}
+    followers = {step.then.message for flow in shipped().values() for step in flow.steps if step.then}
+    assert set(MESSAGES) == set(builtin_messages()) == named | followers
 
 
 @pytest.mark.parametrize("message", MESSAGES)

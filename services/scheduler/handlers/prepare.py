@@ -1,13 +1,13 @@
-"""What has to be there before the first invoice: the default creditor and the built-in flow.
+"""What has to be there before the first invoice: the default creditor and the built-in flows.
 
 What must stay true: any number of processes may do this at once, at every start; it never takes back what was changed
-through the API (the default creditor is written only when it is missing, the built-in flow only when its file changed).
+through the API (the default creditor is written only when it is missing, a built-in flow only when its file changed).
 """
 
 from services.scheduler.settings import DefaultCreditor
 from services.scheduler.store import flows
 from shared.db.engine import Database
-from shared.flow import standard
+from shared.flow import shipped
 
 _DEFAULT_CREDITOR = """
 INSERT INTO creditor (ref, name, email_from, locale, timezone, country, iban) VALUES ('default', $1, $2, $3, $4, $5, $6)
@@ -26,4 +26,5 @@ async def prepare(db: Database, creditor: DefaultCreditor) -> None:
             creditor.creditor_country,
             creditor.creditor_iban,
         )
-        await flows.save_built_in(tx, standard())
+        for flow in shipped().values():
+            await flows.save_built_in(tx, flow)

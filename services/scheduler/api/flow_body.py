@@ -1,0 +1,99 @@
+"""A flow as somebody sends it: JSON or YAML, read, verified, or refused whole with all that is wrong with it."""
+
+from typing import Any
+
+from fastapi import Request
+from pydantic import Field, ValidationError
+
+from services.scheduler.api.invoice_answer import Answer
+from shared.flow import Finding, Flow, FlowTextError, Ground, Verified, read_yaml, standard, verify
+from shared.kernel import json
+from shared.kernel.errors import BadRequest, FieldError, Invalid, Unsupported
+from shared.web.problems import invalid, pointer
+
+YAML = ("application/yaml", "application/x-yaml", "text/yaml", "text/x-yaml")
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["steps"],
+    "description": "a flow; its JSON Schema is at /v1/flows/schema",
+}
+BODIES: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/json": {"schema": SCHEMA, "example": standard().to_dict()},
+            "application/yaml": {"schema": SCHEMA},
+        },
+    }
+}
+
+
+class FindingOut(Answer):
+    """Something odd about a flow that does not forbid it."""
+
+    kind: str = Field(examples=["goes-without"])
+    pointer: str = Field(description="JSON Pointer into the flow", examples=["/steps/1/channels"])
+    detail: str = Field(examples=["nobody offers push; step 'upcoming' goes without"])
+
+
+class WorstCaseOut(Answer):
+    """If nobody ever pays and every channel of every step is tried and billed."""
+
+    contacts_a_week: int
+    messages_a_case: int
+    cost_a_case: str = Field(examples=["1.85"])
+
+
+async def read_body(request: Request) -> dict[str, Any]:
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == "application/json":
+        body = json.loads(await request.body())
+        if not isinstance(body, dict):
+            raise BadRequest("a flow is a JSON object with name and steps")
+        return body
+    if media_type in YAML:
+        try:
+            return _storable(read_yaml((await request.body()).decode()))
+        except UnicodeDecodeError:
+            raise BadRequest("the body is not UTF-8") from None
+        except FlowTextError as error:
+            raise BadRequest(f"the body is not the YAML of a flow: {error}") from None
+    raise Unsupported(f"send the flow as application/json or {YAML[0]}, and say which in Content-Type")
+
+
+def _storable(body: dict[str, Any]) -> dict[str, Any]:
+    """YAML can say more than JSON: U+0000, numbers of any size."""
+    try:
+        json.loads(json.dumps(body))
+    except TypeError:
+        raise BadRequest("a value in the flow has no form in JSON; write it as text") from None
+    return body
+
+
+def read_flow(body: dict[str, Any], ground: Ground, *, at: str = "") -> tuple[Flow, Verified]:
+    """Raises `Invalid` with everything that is wrong; `at` is where the flow stands in the caller's body."""
+    try:
+        flow = Flow.model_validate(body)
+    except ValidationError as error:
+        problem = invalid(error.errors(include_url=False, include_input=False), body)
+        raise _refused(tuple(FieldError(at + one.pointer, one.detail) for one in problem.errors)) from None
+    found = verify(flow, ground)
+    if found.errors:
+        raise _refused(tuple(FieldError(at + pointer(one.place, body), one.detail) for one in found.errors))
+    return flow, found
+
+
+def _refused(errors: tuple[FieldError, ...]) -> Invalid:
+    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+    where = f"{errors[0].pointer}: " if errors[0].pointer else ""
+    return Invalid(f"{where}{errors[0].detail}{more}", errors=errors)
+
+
+def findings_out(found: tuple[Finding, ...], body: dict[str, Any]) -> list[FindingOut]:
+    return [FindingOut(kind=one.kind, pointer=pointer(one.place, body), detail=one.detail) for one in found]
+
+
+def worst_out(found: Verified) -> WorstCaseOut:
+    worst = found.worst
+    cost = f"{worst.cost_a_case.normalize():f}"
+    return WorstCaseOut(contacts_a_week=worst.contacts_a_week, messages_a_case=worst.messages_a_case, cost_a_case=cost)
