@@ -177,6 +177,10 @@ async def test_a_payment_that_came_first_makes_the_invoice_paid_at_once(app: Sch
          "/document/url"),
         ({"document": {"filename": "a.pdf", "media_type": "application/pdf", "url": "https://0x7f.1/a.pdf"}},
          "/document/url"),
+        ({"customer": {**CUSTOMER, "contact_points": [{"kind": "url", "address": "https://169.254.169.254/latest"}]}},
+         "/customer/contact_points/0/address"),
+        ({"customer": {**CUSTOMER, "contact_points": [{"kind": "push", "address": "{\"endpoint\": 1}"}]}},
+         "/customer/contact_points/0/address"),
         ({"attributes": {"text": "x" * 20_000}}, "/attributes"),
     ],
 )  # fmt: skip
@@ -270,3 +274,21 @@ async def test_lists_run_page_by_page_and_filter(app: Scheduler):
     assert (await app.http.get("/v1/invoices", params={"cursor": "%%"})).status_code == 400
     assert (await app.http.get("/v1/invoices", params={"due_to": "soon"})).status_code == 422
     assert (await app.http.get("/v1/invoices/nobody")).status_code == 404
+
+
+async def test_a_list_without_push_addresses_leaves_the_browser_that_the_customer_subscribed(app: Scheduler):
+    await app.accept()
+    token = "dA1b2C3d4E5:APA91bHun4MxP5egoKMwt2KZFBaFUH-1RYqx"
+    await app.value(
+        "INSERT INTO contact_point (customer_id, kind, address) SELECT id, 'push', $1 FROM customer RETURNING id", token
+    )
+
+    async def in_use() -> list[str]:
+        rows = await app.fetch("SELECT kind FROM contact_point WHERE retired_at IS NULL ORDER BY kind")
+        return [row["kind"] for row in rows]
+
+    await app.accept(invoice_id="INV-2", customer={**CUSTOMER, "contact_points": CUSTOMER["contact_points"][:1]})
+    assert await in_use() == ["email", "push"]
+    other = {"kind": "push", "address": token.replace("APA91", "APA92")}
+    await app.accept(invoice_id="INV-3", customer={**CUSTOMER, "contact_points": [other]})
+    assert await in_use() == ["push"]

@@ -6,7 +6,14 @@ from email_validator import EmailNotValidError, validate_email
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.scheduler.domain.contacts import Unusable, mask, normalise_email, normalise_phone
+from services.scheduler.domain.contacts import (
+    Unusable,
+    check_push_address,
+    check_web_address,
+    mask,
+    normalise_email,
+    normalise_phone,
+)
 
 
 @pytest.mark.parametrize(
@@ -101,3 +108,48 @@ def test_the_short_way_for_phones_agrees_with_the_library(text: str) -> None:
 )
 def test_an_address_is_shown_masked(address: str, shown: str) -> None:
     assert mask(address) == shown
+
+
+@pytest.mark.parametrize(
+    ("address", "home"),
+    [
+        ("https://hooks.customer.example/dunnock?key=1", True),
+        ("https://8.8.8.8/hook", True),
+        ("http://127.0.0.1:8000/hook", False),
+        ("https://127.0.0.1/hook", False),
+    ],
+)
+def test_a_web_address_is_one_of_the_internet_or_in_the_sandbox_of_this_machine(address: str, home: bool) -> None:
+    assert check_web_address(address, sandbox=True) == address
+    assert (check_web_address(address) == address) is home
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        *(
+            "https://10.0.0.1/",
+            "https://169.254.169.254/",
+            "https://[fd00::1]/",
+            "https://0x7f.1/",
+            "https://2130706433/",
+        ),
+        *(
+            "ftp://hooks.example/",
+            "https:///x",
+            "hooks.example",
+            "https://a b.example/",
+            "https://x.example/\r\nHost: y",
+        ),
+    ],
+)
+def test_a_web_address_inside_a_network_is_refused_also_in_the_sandbox(address: str) -> None:
+    assert isinstance(check_web_address(address, sandbox=True), Unusable)
+
+
+def test_a_push_address_is_a_token_or_a_subscription() -> None:
+    token = "dA1b2C3d4E5:APA91bHun4MxP5egoKMwt2KZFBaFUH-1RYqx"
+    assert check_push_address(token) == token
+    refused = check_push_address('{"endpoint": "https://push.example/x"}')
+    assert isinstance(refused, Unusable)
+    assert "keys" in refused.reason

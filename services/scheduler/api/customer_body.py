@@ -10,7 +10,13 @@ from typing import Annotated, Any
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from services.scheduler.domain.contacts import Unusable, normalise_email, normalise_phone
+from services.scheduler.domain.contacts import (
+    Unusable,
+    check_push_address,
+    check_web_address,
+    normalise_email,
+    normalise_phone,
+)
 from services.scheduler.domain.new_invoice import NewContactPoint, NewCustomer
 from shared.kernel.errors import FieldError
 from shared.routing.channels import REACHED_THROUGH, ChannelName, ContactKind
@@ -114,6 +120,6 @@ def _address(point: ContactPointIn, country: str | None, sandbox: bool) -> str |
         case ContactKind.PHONE:
             return normalise_phone(point.address.strip(), country)
         case ContactKind.URL:
-            return point.address if _URL.fullmatch(point.address) else Unusable('must begin with "https://"')
+            return check_web_address(point.address.strip(), sandbox=sandbox)
         case ContactKind.PUSH:
-            return point.address if point.address.isprintable() else Unusable("must be a token of printable characters")
+            return check_push_address(point.address.strip(), sandbox=sandbox)

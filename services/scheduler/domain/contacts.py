@@ -8,14 +8,19 @@ address is found without asking them again: a domain is judged once, and a count
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from urllib.parse import urlsplit
 
 import phonenumbers
 from email_validator import EmailNotValidError, validate_email
 from phonenumbers import PhoneNumberFormat
 from phonenumbers.phonemetadata import PhoneMetadata
 
+from shared.outgoing.addresses import NotAnAddress, literal, why_denied
+from shared.push import normalise_push
+
 _LOCAL = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
 _DIALLED = re.compile(r"[0-9+()./\s\u2010-\u2013-]{3,40}")
+_URL = re.compile(r"https?://[^\s\x00-\x1f\x7f<>\"\\^`{|}]+")
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _COUNTRY_CODES = frozenset(str(code) for code in phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
 
@@ -50,6 +55,29 @@ def normalise_phone(text: str, country: str | None = None) -> str | Unusable:
     if not phonenumbers.is_possible_number(number):
         return Unusable("has too many or too few digits for a phone number of its country")
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)
+
+
+def check_web_address(text: str, *, sandbox: bool = False) -> str | Unusable:
+    """Where the channel http reaches a customer. Only what can be seen without asking a name server: each call is
+    guarded."""
+    try:
+        host = (urlsplit(text).hostname or "").lower()
+        address = literal(host) if host else None
+    except (NotAnAddress, ValueError):
+        return Unusable("must name a host of the internet")
+    if not _URL.fullmatch(text) or not host or not text.startswith(("https://", "http://" if sandbox else "https://")):
+        return Unusable('must be an address that begins with "https://", without blanks')
+    if address is not None and not (sandbox and address.is_loopback) and (reason := why_denied(address)):
+        return Unusable(f"must be an address of the internet; {address} is {reason}")
+    return text
+
+
+def check_push_address(text: str, *, sandbox: bool = False) -> str | Unusable:
+    """An app's token, or a browser's subscription in its one spelling."""
+    try:
+        return normalise_push(text, sandbox=sandbox)
+    except ValueError as error:
+        return Unusable(str(error))
 
 
 def mask(address: str) -> str:

@@ -63,9 +63,12 @@ ON CONFLICT (customer_id, kind, address) DO UPDATE
   SET channels = excluded.channels, priority = excluded.priority, retired_at = NULL
 WHERE c.retired_at IS NOT NULL OR (c.channels, c.priority) IS DISTINCT FROM (excluded.channels, excluded.priority)
 """
+# A browser that the customer subscribed on the pay page is not the ERP's to forget: a list without any push address leaves it.
 _RETIRE_CONTACTS = """
 UPDATE contact_point p SET retired_at = $4
  WHERE p.customer_id = ANY($1::bigint[]) AND p.retired_at IS NULL
+   AND (p.kind <> 'push' OR EXISTS (SELECT FROM unnest($2::bigint[], $3::text[]) AS given (customer_id, address)
+                                     WHERE given.customer_id = p.customer_id AND given.address LIKE 'push:%'))
    AND NOT EXISTS (SELECT FROM unnest($2::bigint[], $3::text[]) AS kept (customer_id, address)
                     WHERE kept.customer_id = p.customer_id AND kept.address = p.kind || ':' || p.address)
 """
