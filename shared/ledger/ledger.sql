@@ -30,6 +30,16 @@ $$
    ORDER BY h.until DESC LIMIT 1
 $$;
 
+-- Whether something open of this invoice (or installment) has to be asked about before a reminder of it goes: no polled source has said
+-- within p_fresh what is owed, nor was asked in vain with leave to send all the same. Called only where a polled source is configured.
+CREATE OR REPLACE FUNCTION unchecked(p_invoice bigint, p_installment bigint, p_fresh interval, p_now timestamptz) RETURNS boolean
+LANGUAGE sql STABLE AS
+$$
+  SELECT EXISTS (SELECT FROM installment n
+                  WHERE n.invoice_id = p_invoice AND (p_installment IS NULL OR n.id = p_installment) AND n.open_amount > 0
+                    AND coalesce(greatest(n.checked_at, n.waived_at), '-infinity') < p_now - p_fresh)
+$$;
+
 -- === PLAN ========================================================================================================================
 
 -- Opens a new generation of an invoice's plan; the caller holds its lock and plans into the generation that this answers.
@@ -83,6 +93,7 @@ $$;
 -- === DUE =========================================================================================================================
 
 -- Takes what is due out of pending: queued, or, inside a hold, skipped (the delivery and the thank-you move to the hold's end).
+-- Where a polled source is configured and has not said lately what is owed, a row stays pending and is looked at again soon.
 -- Rows whose time has passed or was never fixed are left for the calendar (see to_retime). Answers every row that it moved; the
 -- caller inserts occurrence n + 1 of those that repeat, in this transaction, and publishes the queued ones after it.
 CREATE OR REPLACE FUNCTION queue_due(p_now timestamptz, p_limit integer, p_max_queued integer)
@@ -94,6 +105,7 @@ DECLARE
   v_room integer;
   v_ids bigint[];
   v_invoices bigint[];
+  v_fresh interval := (SELECT c.fresh_for FROM payment_check c);
 BEGIN
   -- Asked many times a second, mostly in vain; counting what is queued costs more than looking.
   IF NOT EXISTS (SELECT FROM reminder r WHERE r.sought = 'pending' AND r.due_at <= v_now AND r.send_until > v_now) THEN RETURN; END IF;
@@ -112,26 +124,27 @@ BEGIN
 
   RETURN QUERY
   WITH due AS (
-    SELECT r.id, h.kind AS held, h.until
+    SELECT r.id, h.kind AS held, h.until,
+           v_fresh IS NOT NULL AND h.kind IS NULL AND r.requires_open AND unchecked(i.id, r.installment_id, v_fresh, v_now) AS unchecked
       FROM reminder r JOIN invoice i ON i.id = r.invoice_id
       LEFT JOIN LATERAL hold_on(i.id, i.customer_id, v_now) h ON true
      WHERE r.id = ANY (v_ids) AND r.invoice_id = ANY (v_invoices) AND r.state = 'pending' AND r.due_at <= v_now AND r.send_until > v_now
      ORDER BY r.id FOR UPDATE OF r SKIP LOCKED
   ), moved AS (
     UPDATE reminder r
-       SET state = CASE WHEN d.held IS NULL THEN 'queued' WHEN r.requires_open THEN 'skipped' ELSE 'pending' END,
+       SET state = CASE WHEN d.unchecked THEN 'pending' WHEN d.held IS NULL THEN 'queued' WHEN r.requires_open THEN 'skipped' ELSE 'pending' END,
            reason = CASE WHEN d.held IS NOT NULL AND r.requires_open THEN d.held END,
-           queued_at = CASE WHEN d.held IS NULL THEN clock_timestamp() END,
-           due_at = CASE WHEN d.held IS NOT NULL AND NOT r.requires_open THEN d.until ELSE r.due_at END,
+           queued_at = CASE WHEN d.held IS NULL AND NOT d.unchecked THEN clock_timestamp() END,
+           due_at = CASE WHEN d.unchecked THEN v_now + interval '30 seconds' WHEN d.held IS NOT NULL AND NOT r.requires_open THEN d.until ELSE r.due_at END,
            send_until = CASE WHEN d.held IS NOT NULL AND NOT r.requires_open THEN NULL ELSE r.send_until END
       FROM due d WHERE r.id = d.id
-    RETURNING r.id, r.invoice_id, r.state, r.reason, r.urgent, r.repeats, r.step
+    RETURNING r.id, r.invoice_id, r.state, r.reason, r.urgent, r.repeats, r.step, d.unchecked
   ), log AS (
     INSERT INTO event (at, invoice_id, reminder_id, kind, data)
     SELECT v_now, m.invoice_id, m.id, 'reminder.skipped', jsonb_build_object('step', m.step, 'reason', m.reason)
       FROM moved m WHERE m.state = 'skipped'
   )
-  SELECT m.id, m.state, m.urgent, m.repeats FROM moved m;
+  SELECT m.id, m.state, m.urgent, m.repeats FROM moved m WHERE NOT m.unchecked;
 
   PERFORM follow(v_ids, v_now);
 END
@@ -430,6 +443,7 @@ $$
 DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
   v_capped boolean := p_per_day IS NOT NULL OR p_per_week IS NOT NULL OR p_gap IS NOT NULL;
+  v_fresh interval := (SELECT k.fresh_for FROM payment_check k);
 BEGIN
   PERFORM FROM invoice i
     WHERE i.id IN (SELECT r.invoice_id FROM reminder r WHERE r.id = ANY (p_ids)) ORDER BY i.id FOR SHARE;
@@ -451,6 +465,7 @@ BEGIN
              WHEN EXISTS (SELECT FROM suppression s WHERE s.contact_point_id = p.id AND s.channel = w.channel) THEN 'giveback'
              WHEN r.fence > 0 AND EXISTS (SELECT FROM attempt a WHERE a.reminder_id = r.id AND a.channel = w.channel
                     AND a.contact_point_id = w.contact AND a.state NOT IN ('notsent', 'missed', 'resent')) THEN 'giveback'
+             WHEN v_fresh IS NOT NULL AND r.requires_open AND unchecked(i.id, r.installment_id, v_fresh, v_now) THEN 'giveback'
              ELSE 'claimed'
            END AS verdict,
            CASE
@@ -863,7 +878,8 @@ $$;
 
 -- Deals the money of these invoices' payments out anew: first to the installments that payments name, then to the oldest due date.
 -- Called when money was freed or is over while something is open, so that what is owed never depends on the order of events.
--- What a person has allocated stays. The caller holds the invoices' locks, and settles.
+-- Last come polled sources, which say what was paid of an invoice in all: theirs is what no other payment explains, so the same
+-- money, heard of twice, counts once. What a person has allocated stays. The caller holds the invoices' locks, and settles.
 CREATE OR REPLACE FUNCTION refill(p_invoices bigint[], p_now timestamptz) RETURNS void LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -880,7 +896,13 @@ BEGIN
   )
   UPDATE installment n SET allocated = n.allocated - f.amount
     FROM (SELECT installment_id, sum(amount) AS amount FROM freed GROUP BY 1) f WHERE n.id = f.installment_id;
-  FOR v_row IN SELECT y.id FROM payment y WHERE y.id = ANY (v_payments) ORDER BY y.installment_no IS NULL, y.id LOOP
+  FOR v_row IN SELECT y.id, y.invoice_id, y.says_paid FROM payment y WHERE y.id = ANY (v_payments)
+                ORDER BY y.says_paid IS NOT NULL, y.installment_no IS NULL, y.id LOOP
+    IF v_row.says_paid IS NOT NULL THEN
+      UPDATE payment y SET amount = greatest(0, least(v_row.says_paid - o.allocated, o.open_amount)), allocated = 0
+        FROM (SELECT sum(n.allocated) AS allocated, sum(n.open_amount) AS open_amount FROM installment n
+               WHERE n.invoice_id = v_row.invoice_id) o WHERE y.id = v_row.id;
+    END IF;
     PERFORM apply_payment(v_row.id, p_now);
   END LOOP;
   UPDATE invoice i SET replan_at = coalesce(i.replan_at, p_now)
@@ -1022,7 +1044,8 @@ BEGIN
       IF v_was_in_flight AND v_payment.in_flight_until IS NULL THEN PERFORM keep_in_flight(v_locked, v_now); END IF;
     END IF;
     PERFORM apply_payment(v_payment.id, v_now);
-    IF p_kind = 'reversed' OR v_payment.installment_no IS NOT NULL THEN
+    IF p_kind = 'reversed' OR v_payment.installment_no IS NOT NULL
+       OR EXISTS (SELECT FROM payment y WHERE y.invoice_id = ANY (v_locked) AND y.says_paid IS NOT NULL) THEN
       PERFORM refill(v_locked, v_now);
     END IF;
     INSERT INTO event (at, invoice_id, kind, data)
@@ -1121,12 +1144,80 @@ BEGIN
   SELECT v_now, p.invoice, 'payment.' || p_kinds[p.entry],
          jsonb_build_object('payment_id', p_refs[p.entry], 'amount', p.amount::text, 'currency', p_currencies[p.entry])
     FROM unnest(p_piece_entries, p_piece_invoices, p_piece_amounts) AS p (entry, invoice, amount) WHERE p.entry = ANY (v_entries);
+  IF EXISTS (SELECT FROM payment y WHERE y.invoice_id = ANY (v_invoices) AND y.says_paid IS NOT NULL) THEN
+    PERFORM refill(v_invoices, v_now);
+  END IF;
   PERFORM settle(v_invoices, v_now);
   IF 'pending' = ANY (p_kinds) THEN PERFORM keep_in_flight(v_invoices, v_now); END IF;
 
   RETURN QUERY SELECT e.nth::integer, u.id IS NOT NULL, y.invoice_id, y.unmatched_reason, coalesce(y.amount - y.allocated, 0)
                  FROM unnest(p_refs) WITH ORDINALITY AS e (ref, nth)
                  LEFT JOIN unnest(v_entries, v_ids) AS u (entry, id) ON u.entry = e.nth LEFT JOIN payment y ON y.id = u.id;
+END
+$$;
+
+-- What a polled source says is open of these invoices (NULL: they are not paid, and it does not say how much), asked at p_asked, business
+-- time. Books what no other payment explains, takes back what it no longer says, and marks them as checked. An answer that is older than
+-- what is known is left out. `changed`: it moved money; `wait` as in record_payment.
+CREATE OR REPLACE FUNCTION record_poll(
+  p_source bigint, p_invoices bigint[], p_open numeric[], p_asked timestamptz, p_window interval, p_now timestamptz)
+RETURNS TABLE (invoice_id bigint, changed boolean, wait double precision) LANGUAGE plpgsql AS
+$$
+#variable_conflict use_column
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_heard bigint[];
+  v_changed bigint[];
+BEGIN
+  PERFORM FROM invoice i WHERE i.id = ANY (p_invoices) ORDER BY i.id FOR NO KEY UPDATE;
+  v_heard := ARRAY(SELECT i FROM unnest(p_invoices) i
+                    WHERE NOT EXISTS (SELECT FROM installment n WHERE n.invoice_id = i AND n.checked_at > p_asked));
+  WITH said AS (
+    SELECT a.invoice, greatest(0, o.due - coalesce(a.open, o.due)) AS paid, o.allocated
+      FROM unnest(p_invoices, p_open) AS a (invoice, open)
+      CROSS JOIN LATERAL (SELECT sum(n.amount - n.credited) AS due, sum(n.allocated) AS allocated FROM installment n
+                           WHERE n.invoice_id = a.invoice) o
+     WHERE a.invoice = ANY (v_heard)
+  ), news AS (
+    SELECT s.invoice, s.paid, i.ref, i.currency FROM said s JOIN invoice i ON i.id = s.invoice
+      LEFT JOIN payment y ON y.source_id = p_source AND y.payment_ref = i.ref
+     WHERE i.closed_as IS NULL AND CASE WHEN y.id IS NULL THEN s.paid > s.allocated ELSE y.says_paid IS DISTINCT FROM s.paid END
+  ), kept AS (
+    INSERT INTO payment_event (source_id, payment_ref, kind, event_ref, amount, currency, invoice_ref, paid_at)
+    SELECT p_source, n.ref, CASE WHEN n.paid > 0 THEN 'confirmed' ELSE 'reversed' END, 'asked:' || p_asked, nullif(n.paid, 0), n.currency,
+           n.ref, p_asked FROM news n
+    ON CONFLICT DO NOTHING
+  ), known AS (
+    INSERT INTO payment (source_id, payment_ref, amount, currency, invoice_ref, paid_at, invoice_id, says_paid)
+    SELECT p_source, n.ref, 0, n.currency, n.ref, p_asked, n.invoice, n.paid FROM news n
+    ON CONFLICT (source_id, payment_ref) DO UPDATE SET says_paid = excluded.says_paid, paid_at = excluded.paid_at
+    RETURNING payment.invoice_id
+  )
+  SELECT coalesce(array_agg(k.invoice_id), '{}') INTO v_changed FROM known k;
+
+  IF v_changed <> '{}' THEN
+    PERFORM book_polled(p_source, v_changed, v_now);
+  END IF;
+  UPDATE installment n SET checked_at = p_asked, waived_at = NULL WHERE n.invoice_id = ANY (v_heard);
+  RETURN QUERY SELECT h, h = ANY (v_changed), barrier(v_changed, p_window) FROM unnest(v_heard) h;
+END
+$$;
+
+-- The part of record_poll that moves money: deals it out anew and says on the timeline what that changed. Under the invoices' locks.
+CREATE OR REPLACE FUNCTION book_polled(p_source bigint, p_invoices bigint[], p_now timestamptz) RETURNS void LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_before jsonb := (SELECT jsonb_object_agg(y.id, y.amount) FROM payment y
+                      WHERE y.source_id = p_source AND y.invoice_id = ANY (p_invoices) AND y.says_paid IS NOT NULL);
+BEGIN
+  PERFORM refill(p_invoices, p_now);
+  INSERT INTO event (at, invoice_id, kind, data)
+  SELECT p_now, y.invoice_id, CASE WHEN y.amount > b.amount THEN 'payment.confirmed' ELSE 'payment.reversed' END,
+         jsonb_build_object('payment_id', y.payment_ref, 'amount', abs(y.amount - b.amount)::text, 'currency', y.currency, 'polled', true)
+    FROM payment y CROSS JOIN LATERAL (SELECT (v_before ->> y.id::text)::numeric AS amount) b
+   WHERE y.source_id = p_source AND y.invoice_id = ANY (p_invoices) AND y.says_paid IS NOT NULL AND y.amount <> b.amount
+   ORDER BY y.id;
+  PERFORM settle(p_invoices, p_now);
 END
 $$;
 

@@ -5,7 +5,7 @@ answers how long the hand-off barrier lasts. Only after `asyncio.sleep` of that 
 will go out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -79,6 +79,38 @@ async def hold_in_flight(
 ) -> None:
     """In the transaction that recorded a pending payment: reminders of its invoice wait for it, so long at most."""
     await tx.execute("SELECT hold_in_flight($1, $2, $3)", payment_id, lasting, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Polled:
+    """What a polled source's word did to an invoice. `changed`: it moved money; `wait`: the barrier's seconds."""
+
+    invoice_id: int
+    changed: bool
+    wait: float
+
+
+async def record_poll(
+    connection: asyncpg.Connection,
+    source_id: int,
+    open_amounts: Mapping[int, Decimal | None],
+    asked: datetime,
+    *,
+    window: timedelta,
+    now: datetime | None = None,
+) -> list[Polled]:
+    """`open_amounts` by invoice; None: it is not paid, and the source does not say how much is open. `asked`: business
+    time before the question left. Invoices of which something later is known are not answered."""
+    rows = await connection.fetch(
+        "SELECT * FROM record_poll($1, $2, $3, $4, $5, $6)",
+        source_id,
+        list(open_amounts),
+        list(open_amounts.values()),
+        asked,
+        window,
+        now,
+    )
+    return [Polled(*row) for row in rows]
 
 
 async def match_waiting(
