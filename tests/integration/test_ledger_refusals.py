@@ -153,6 +153,23 @@ REFUSED = [
     ("one version of a flow twice", "uq_flow_version_name_version", AGAIN["flow_version"]),
     ("two sources of one id", "uq_source_ref", AGAIN["source"]),
     ("two keys of one hash", "uq_api_key_key_hash", AGAIN["api_key"]),
+    ("a second check of payments", "ck_payment_check_one_row", "INSERT INTO payment_check (id) VALUES (2)"),
+    ("a second reading of the timeline", "ck_outbound_cursor_one_row", "INSERT INTO outbound_cursor (id) VALUES (2)"),
+    (
+        "the same announcement twice",
+        "uq_outbound_event_event_id_type",
+        "INSERT INTO outbound_event (event_id, type, at) SELECT 1, 'invoice.paid', now() FROM generate_series(1, 2)",
+    ),
+    (
+        "a delivery in no known state",
+        "ck_outbound_delivery_state",
+        "INSERT INTO outbound_delivery (endpoint_id, outbound_event_id, state, ended_at) VALUES (1, 1, 'lost', now())",
+    ),
+    (
+        "a delivery that ended at no time",
+        "ck_outbound_delivery_ended",
+        "INSERT INTO outbound_delivery (endpoint_id, outbound_event_id, state) VALUES (1, 1, 'delivered')",
+    ),
     ("a second clock", "ck_business_clock_one_row", "INSERT INTO business_clock (id) VALUES (2)"),
     ("a clock that runs behind", "ck_business_clock_forward", "UPDATE business_clock SET ahead = '-1 s'"),
 ]
