@@ -544,6 +544,15 @@ class ChannelFold(SQLModel, table=True):
     upto: datetime | None = Field(default=None, sa_column=moment(null=True))
 
 
+class HttpApi(SQLModel, table=True):
+    """A provider of the channel http, as an operator described it; `config` holds its secrets."""
+
+    __tablename__ = "http_api"
+    name: str = Field(sa_column=Column(Text, primary_key=True))
+    config: dict[str, Any] = Field(default_factory=dict, sa_column=document())
+    updated_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+
+
 class Reply(SQLModel, table=True):
     """What a customer answered. Its words are kept here and not on the timeline, so that a person can be erased."""
 
@@ -648,6 +657,7 @@ class Payment(SQLModel, table=True):
             text("(payer ->> 'iban')"),
             postgresql_where=text("invoice_id IS NOT NULL AND payer ? 'iban'"),
         ),
+        Index("ix_payment_end_to_end", text("(payer ->> 'end_to_end')"), postgresql_where=text("payer ? 'end_to_end'")),
     )
     id: int | None = Field(default=None, sa_column=key())
     source_id: int = Field(sa_column=link("source.id"))

@@ -1,5 +1,7 @@
 """The settings of payments alone; what all services share is in shared/settings.py."""
 
+from decimal import Decimal
+
 from pydantic import Field
 
 from shared.settings import Settings
@@ -21,6 +23,12 @@ class PaymentsSettings(Settings):
     keep_answers_days: int = Field(3, ge=1, le=365, description="days for which an Idempotency-Key is remembered")
     pending_hold_days: float = Field(
         5.0, ge=0, le=60, description="days for which a payment under way holds reminders at most; 0: not at all"
+    )
+    match_threshold: Decimal = Field(
+        Decimal("0.90"), ge=Decimal("0.5"), le=1, description="confidence from which a transfer is matched by itself"
+    )
+    match_fees: Decimal = Field(
+        Decimal("5.00"), ge=0, le=100, description="what a bank may keep of a transfer that still counts as the whole"
     )
     keep_evidence_days: int = Field(
         400, ge=1, le=3660, description="days for which the body of a webhook or statement entry is kept as evidence"

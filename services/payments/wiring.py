@@ -2,10 +2,20 @@
 
 from datetime import timedelta
 
-from services.payments.adapters.registry import webhook_of
-from services.payments.api import pay_links, pay_page, payment_status, payments, sources, webhook_endpoints, webhooks
+from services.payments.adapters.registry import reader_of, webhook_of
+from services.payments.api import (
+    pay_links,
+    pay_page,
+    payment_status,
+    payments,
+    sources,
+    statements,
+    webhook_endpoints,
+    webhooks,
+)
 from services.payments.api.parts import PaymentsParts
 from services.payments.domain.customer_word import Bounds
+from services.payments.domain.matching import Rules
 from services.payments.handlers.deliver_announcements import AT_ONCE, Announcer
 from services.payments.handlers.known_sources import KnownSources
 from services.payments.handlers.record_payment import PaymentRecorder
@@ -33,8 +43,9 @@ def build(
     """`db`: of `open_database`."""
     window, held = timedelta(seconds=ledger.handoff_window), timedelta(days=settings.pending_hold_days)
     recorder = PaymentRecorder(db, window, held)
+    rules = Rules(settings.match_threshold, settings.match_fees)
     take_word = TakeWord(db, window, timedelta(days=settings.pay_link_days), _bounds(settings))
-    parts = PaymentsParts(db, KnownSources(db, webhook_of), recorder, documents, guard, take_word)
+    parts = PaymentsParts(db, KnownSources(db, webhook_of), recorder, documents, guard, take_word, rules, reader_of)
     endpoints = guarded_client(guard, timeout=settings.announce_timeout, connections=MOST * AT_ONCE)
     worker = PaymentsWorker(db, settings, Announcer(db, endpoints, settings.announce_timeout))
     return Service(
@@ -43,6 +54,7 @@ def build(
             webhooks.router,
             sources.router,
             payments.router,
+            statements.router,
             payment_status.router,
             pay_page.router,
             pay_links.router,

@@ -15,7 +15,7 @@ from services.payments.handlers.derive_announcements import derive_announcements
 from services.payments.handlers.reconcile import reconcile
 from services.payments.settings import PaymentsSettings
 from services.payments.store.announcements import forget_announcements
-from services.payments.store.cleanup import forget_answers
+from services.payments.store.cleanup import forget_answers, forget_evidence
 from shared.db.engine import Database
 
 CLEAN_EVERY = 3600.0  # seconds
@@ -71,6 +71,11 @@ class PaymentsWorker:
         for _ in range(CLEAN_MOST):
             async with self._db.connection() as connection:
                 if await forget_announcements(connection, kept, CLEAN_AT_ONCE) < CLEAN_AT_ONCE:
+                    break
+        kept = timedelta(days=self._settings.keep_evidence_days)
+        for _ in range(CLEAN_MOST):
+            async with self._db.connection() as connection:
+                if await forget_evidence(connection, kept, CLEAN_AT_ONCE) < CLEAN_AT_ONCE:
                     break
         older = timedelta(days=self._settings.keep_answers_days)
         for _ in range(CLEAN_MOST):

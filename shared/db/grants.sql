@@ -53,13 +53,16 @@ GRANT INSERT ON receipt, bounce_mail, reply TO dunnock_dispatcher;
 GRANT INSERT, DELETE ON suppression TO dunnock_dispatcher;
 GRANT INSERT, UPDATE ON customer_contact TO dunnock_dispatcher;
 GRANT INSERT ON template_version TO dunnock_dispatcher;
+-- a browser that a customer subscribed on the pay page
+GRANT INSERT (customer_id, kind, address), UPDATE (retired_at) ON contact_point TO dunnock_dispatcher;
+GRANT SELECT, INSERT, UPDATE, DELETE ON http_api TO dunnock_dispatcher;  -- nobody else: it holds secrets
 GRANT INSERT, UPDATE ON channel, provider, provider_state, channel_stat, channel_group TO dunnock_dispatcher;
 GRANT UPDATE ON channel_fold TO dunnock_dispatcher;
 GRANT UPDATE (row_lock, replan_at) ON invoice TO dunnock_dispatcher;
 
 -- payments: the money; cancels and releases reminders; settles invoices.
 GRANT SELECT, INSERT, UPDATE, DELETE ON source TO dunnock_payments;
-GRANT INSERT ON payment_event TO dunnock_payments;
+GRANT INSERT, UPDATE (body) ON payment_event TO dunnock_payments;  -- what was said stays; the evidence is forgotten in time
 GRANT INSERT, UPDATE ON payment TO dunnock_payments;
 GRANT INSERT, UPDATE, DELETE ON allocation TO dunnock_payments;
 GRANT UPDATE (allocated, checked_at, waived_at) ON installment TO dunnock_payments;

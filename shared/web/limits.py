@@ -22,6 +22,7 @@ LIMITS: Mapping[str, int | None] = {
     "/v1/api-keys": 64 * KIB,
     "/pay/": 64 * KIB,
     "/u/": 64 * KIB,
+    "/v1/statements": 256 * MIB,
     "/v1/invoices/import": None,
 }
 """By the beginning of the path, the longest that fits; None is for streams, which are read in flat memory."""

@@ -44,7 +44,7 @@ EVERYBODY_READS = (
 CHANNELS = ("channel", "channel_group", "channel_stat", "provider", "provider_state")
 READS = {
     SCHEDULER: EVERYBODY_READS,
-    DISPATCHER: EVERYBODY_READS,
+    DISPATCHER: f"{EVERYBODY_READS} http_api",
     PAYMENTS: f"{EVERYBODY_READS} source webhook_endpoint outbound_event outbound_delivery outbound_cursor",
     SANDBOX: "attempt business_clock hold invoice promise reminder",
 }
@@ -67,17 +67,19 @@ WRITES: dict[str, dict[str, dict[str, str]]] = {
         "DELETE": {"idempotency": ALL, "installment": ALL},
     },
     DISPATCHER: {
-        "INSERT": dict.fromkeys(
-            ("attempt", "bounce_mail", "customer_contact", "event", "idempotency", "receipt", "reply", "suppression")
-            + ("template_version", *CHANNELS),
-            ALL,
-        ),
+        "INSERT": {
+            **dict.fromkeys(("attempt", "bounce_mail", "customer_contact", "event", "http_api", "idempotency"), ALL),
+            **dict.fromkeys(("receipt", "reply", "suppression", "template_version", *CHANNELS), ALL),
+            "contact_point": "customer_id kind address",
+        },
         "UPDATE": {
-            **dict.fromkeys(("attempt", "channel_fold", "customer_contact", "idempotency", *CHANNELS), ALL),
+            **dict.fromkeys(("attempt", "channel_fold", "customer_contact", "http_api", "idempotency"), ALL),
+            **dict.fromkeys(CHANNELS, ALL),
+            "contact_point": "retired_at",
             "invoice": "replan_at row_lock",
             "reminder": f"{MOVES} send_until fence lease tries",
         },
-        "DELETE": {"idempotency": ALL, "suppression": ALL},
+        "DELETE": {"http_api": ALL, "idempotency": ALL, "suppression": ALL},
     },
     PAYMENTS: {
         "INSERT": dict.fromkeys(
@@ -91,6 +93,7 @@ WRITES: dict[str, dict[str, dict[str, str]]] = {
             "hold": "reason note said_by until amount released_at",
             "installment": "allocated checked_at waived_at",
             "invoice": "row_lock settled_n settled_at replan_at token token_until",
+            "payment_event": "body",
             "promise": "state",
             "reminder": MOVES,
         },

@@ -1,7 +1,10 @@
 """What the endpoints of payments work with."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from services.payments.domain.matching import Rules
+from services.payments.domain.statement import StatementReader
 from services.payments.handlers.known_sources import KnownSources
 from services.payments.handlers.record_payment import PaymentRecorder
 from services.payments.handlers.take_word import TakeWord
@@ -18,3 +21,5 @@ class PaymentsParts:
     documents: Documents
     guard: Guard
     take_word: TakeWord
+    rules: Rules
+    reader_of: Callable[[bytes], StatementReader]

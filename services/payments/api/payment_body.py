@@ -1,11 +1,13 @@
 """A payment in an answer."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 from pydantic import BaseModel
 
+from services.payments.domain.matching import Suggestion
 from services.payments.domain.outcome import EXPLAINED, Match
 from services.payments.store.payments import PaymentRow
 from shared.kernel.money import amount_text
@@ -19,8 +21,19 @@ class Allocation(BaseModel):
     amount: str
 
 
+class Candidate(BaseModel):
+    """An invoice that waiting money may be for; `confidence` from 0 to 1, and why."""
+
+    invoice_id: str
+    open_amount: str
+    currency: str
+    confidence: str
+    reasons: list[str]
+
+
 class Payment(BaseModel):
-    """`id` is ours, `payment_id` the source's. `amount` is what counts of it now: confirmed less reversed."""
+    """`id` is ours, `payment_id` the source's. `amount` is what counts of it now: confirmed less reversed. `remittance` is
+    what the payer wrote; `candidates` stand in lists of what is unmatched."""
 
     id: int
     payment_id: str
@@ -37,11 +50,13 @@ class Payment(BaseModel):
     reference: str | None
     paid_at: datetime | None
     payer: dict[str, Any] | None
+    remittance: str | None
     created_at: datetime
     allocations: list[Allocation]
+    candidates: list[Candidate] | None = None
 
 
-def payment_body(row: PaymentRow) -> Payment:
+def payment_body(row: PaymentRow, likely: Sequence[Suggestion] | None = None) -> Payment:
     over = row.amount - row.allocated
     reason = row.unmatched_reason if over else None if row.currency else "unknown_payment"
     return Payment(
@@ -60,6 +75,7 @@ def payment_body(row: PaymentRow) -> Payment:
         reference=row.reference,
         paid_at=row.paid_at,
         payer=row.payer,
+        remittance=row.remittance,
         created_at=row.created_at,
         allocations=[
             Allocation(
@@ -69,6 +85,17 @@ def payment_body(row: PaymentRow) -> Payment:
             )
             for a in row.allocations
         ],
+        candidates=None if likely is None else [_candidate(each) for each in likely],
+    )
+
+
+def _candidate(suggestion: Suggestion) -> Candidate:
+    return Candidate(
+        invoice_id=suggestion.ref,
+        open_amount=amount_text(suggestion.open_amount, suggestion.currency),
+        currency=suggestion.currency,
+        confidence=f"{suggestion.confidence:.2f}",
+        reasons=list(suggestion.reasons),
     )
 
 

@@ -11,6 +11,7 @@ from services.payments.api.said import EventType, Installment, Money, check, con
 from services.payments.domain.outcome import Kind
 from services.payments.handlers.allocate_payment import Target, allocate_payment, undo_allocation
 from services.payments.handlers.record_by_hand import record_by_hand
+from services.payments.handlers.suggest_invoices import suggest_invoices
 from services.payments.store.payments import PaymentFilter, PaymentRow, find_payment, list_payments
 from shared.kernel import json
 from shared.kernel.errors import FieldError, Invalid, NotFound
@@ -98,8 +99,9 @@ async def listing(
     wanted = PaymentFilter(unmatched, invoice_id, source, payment_id)
     async with parts.db.connection() as connection:
         rows = await list_payments(connection, wanted, before, paging.limit + 1)
-    shown, cursor = paging.cut(rows, lambda row: (row.id,))
-    return Page(items=[payment_body(row) for row in shown], next_cursor=cursor)
+        shown, cursor = paging.cut(rows, lambda row: (row.id,))
+        likely = await suggest_invoices(connection, shown, parts.rules) if unmatched else {}
+    return Page(items=[payment_body(row, likely.get(row.id)) for row in shown], next_cursor=cursor)
 
 
 @router.get(

@@ -9,7 +9,7 @@ import asyncpg
 
 _SELECT = """
 SELECT y.id, s.ref AS source, y.payment_ref, y.amount, y.allocated, y.currency, y.invoice_ref, y.reference,
-       y.installment_no, y.unmatched_reason, y.paid_at, y.payer, y.created_at, i.ref AS matched_ref, i.id AS matched_id,
+       y.installment_no, y.unmatched_reason, y.paid_at, y.payer, y.remittance, y.created_at, i.ref AS matched_ref, i.id AS matched_id,
        coalesce((SELECT jsonb_agg(jsonb_build_object('invoice_id', v.ref, 'installment', n.no, 'amount', a.amount::text)
                                   ORDER BY n.due_date, n.no, v.ref)
                    FROM allocation a JOIN installment n ON n.id = a.installment_id JOIN invoice v ON v.id = n.invoice_id
@@ -32,6 +32,7 @@ class PaymentRow:
     unmatched_reason: str | None
     paid_at: datetime | None
     payer: dict[str, Any] | None
+    remittance: str | None
     created_at: datetime
     matched_ref: str | None
     matched_id: int | None

@@ -43,3 +43,9 @@ def _statements_and_matching() -> None:
         [sa.text("(payer ->> 'iban')")],
         postgresql_where=sa.text("invoice_id IS NOT NULL AND payer ? 'iban'"),
     )
+    op.create_index(
+        "ix_payment_end_to_end",
+        "payment",
+        [sa.text("(payer ->> 'end_to_end')")],
+        postgresql_where=sa.text("payer ? 'end_to_end'"),
+    )
