@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes
@@ -17,8 +17,12 @@ from pydantic import SecretStr
 
 from services.dispatcher.adapters.bounce_receiver import BounceConfig
 from services.dispatcher.adapters.email_smtp import EmailSmtp, SmtpConfig
+from services.dispatcher.adapters.rcs_twilio import RcsConfig, RcsTwilio
 from services.dispatcher.adapters.sms_twilio import SmsTwilio
 from services.dispatcher.adapters.twilio_account import TwilioConfig
+from services.dispatcher.adapters.twilio_contents import ContentTemplate
+from services.dispatcher.adapters.voice_twilio import VoiceConfig, VoiceTwilio
+from services.dispatcher.adapters.whatsapp_twilio import WhatsAppConfig, WhatsAppTwilio
 from services.dispatcher.domain.ports import Channel
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.wiring import Outside, build
@@ -28,6 +32,7 @@ from shared.db.engine import Database
 from shared.documents import Documents
 from shared.flow import FOREVER, standard
 from shared.messages import BULK, RemindersDue
+from shared.outgoing import LOOPBACK, Allowed, Guard
 from shared.settings import LedgerSettings
 from shared.web.auth import Keys
 from shared.web.service import assemble, key_lookup
@@ -38,6 +43,8 @@ from tests.doubles.twilio_api import TwilioApi, twilio_api
 KEY = "bootstrap-key-of-tests"
 PUBLIC = "https://pay.example.com"
 TOKEN = "twilio-token"
+SENDER = "+15005550006"
+TEMPLATES = {"overdue/en": ContentTemplate(sid="HX" + "1" * 32, variables={"1": "customer_name", "2": "open_amount"})}
 WINDOWS = LedgerSettings(connect_timeout=0.2, handoff_window=2.0, send_timeout=5.0, lease=20.0)
 
 
@@ -120,7 +127,12 @@ class Dispatcher:
 
 @contextlib.asynccontextmanager
 async def running(
-    dsn: str, folder: Path, *, channels: Sequence[str] = ("email", "sms"), **settings: Any
+    dsn: str,
+    folder: Path,
+    *,
+    channels: Sequence[str] = ("email", "sms"),
+    further: Sequence[Channel] = (),
+    **settings: Any,
 ) -> AsyncIterator[Dispatcher]:
     async with contextlib.AsyncExitStack() as stack:
         smtp = await stack.enter_async_context(smtp_sink())
@@ -132,16 +144,23 @@ async def running(
         bus, documents, port = MemoryBus(), Documents(f"file://{folder}"), free_port()
         await bus.start()
         stack.push_async_callback(bus.close)
-        offered: dict[str, Channel] = {
-            "email": EmailSmtp(SmtpConfig(url=SecretStr(f"smtp://127.0.0.1:{smtp.port}"), timeout=5.0)),
-            "sms": SmsTwilio(
-                TwilioConfig(
-                    account_sid="AC1", auth_token=SecretStr(TOKEN), base_url=twilio.url, sms_from="+15005550006"
-                )
+        account = TwilioConfig(
+            account_sid="AC1", auth_token=SecretStr(TOKEN), base_url=twilio.url, sms_from=SENDER, timeout=5.0
+        )
+        offered: dict[str, Callable[[], Channel]] = {
+            "email": lambda: EmailSmtp(SmtpConfig(url=SecretStr(f"smtp://127.0.0.1:{smtp.port}"), timeout=5.0)),
+            "sms": lambda: SmsTwilio(account),
+            "rcs": lambda: RcsTwilio(account, RcsConfig(rcs_service_sid="MG" + "5" * 32)),
+            "whatsapp": lambda: WhatsAppTwilio(
+                account, WhatsAppConfig(whatsapp_from=SENDER, whatsapp_templates=TEMPLATES)
             ),
+            "voice": lambda: VoiceTwilio(account, VoiceConfig(voice_from=SENDER, voice_person="+4930123456")),
         }
         outside = Outside(
-            PUBLIC, b"s" * 32, [offered[name] for name in channels], BounceConfig(listen=f"127.0.0.1:{port}")
+            PUBLIC,
+            b"s" * 32,
+            [*[offered[name]() for name in channels], *further],
+            BounceConfig(listen=f"127.0.0.1:{port}"),
         )
         chosen = DispatcherSettings(mail_domain="bounce.example.com", email_from="billing@example.com", **settings)
         app = assemble("test", [build(chosen, WINDOWS, db, bus, documents, outside)], Keys(key_lookup(db), KEY))

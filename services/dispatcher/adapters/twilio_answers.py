@@ -110,9 +110,8 @@ def read_reply(params: Mapping[str, str]) -> Replied:
     """A customer's message to us. Twilio says itself what it took for STOP or START."""
     sender = params.get("From", "")
     stopped = {"STOP": True, "START": False}.get(params.get("OptOutType", ""))
-    return Replied(
-        channel_of(sender), params.get("MessageSid", ""), sender.rpartition(":")[2], params.get("Body", ""), stopped
-    )
+    text = params.get("Body", "").replace("\0", "")  # no database keeps that one
+    return Replied(channel_of(sender), params.get("MessageSid", ""), sender.rpartition(":")[2], text, stopped)
 
 
 def channel_of(address: str) -> str:

@@ -1,6 +1,6 @@
 """A call goes on: what it tells about its attempt, and what a pressed key asks for.
 
-True here: what the caller is told was done is done, and committed, before it is said. A key pressed twice, or a turn
+True here: what a key asks for is done, and committed, before the customer is told so. A key pressed twice, or a turn
 asked for twice, does nothing more.
 """
 
