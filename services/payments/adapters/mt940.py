@@ -5,6 +5,7 @@ head, so memory is flat however long a statement is. What the package cannot rea
 one is lost, and said. MT942 is what a bank knows during the day: it is pending until an MT940 books it.
 """
 
+import logging
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -15,6 +16,8 @@ from mt940.models import Transactions
 from mt940.options import Options
 
 from services.payments.domain.statement import BadEntry, Entry, Item, WrongFile, amount_of, currency_of, one_line
+
+logging.getLogger("mt940").setLevel(logging.CRITICAL + 1)  # it would write payers' lines into the log
 
 _AT_ONCE = 200
 _LONGEST_LINE = 8 * 1024
