@@ -37,11 +37,12 @@ class Callback:
 
 @dataclass(slots=True)
 class Callbacks:
-    """What our webhook got; the first `refuse` ones are answered 503."""
+    """What our webhook got; the first `refuse` ones are answered 503, the others with what it `says`."""
 
     got: list[Callback] = field(default_factory=list)
     refuse: int = 0
     refused: int = 0
+    says: str = ""
 
     async def take(self, request: Request) -> Response:
         if self.refused < self.refuse:
@@ -50,7 +51,7 @@ class Callbacks:
         query = f"?{request.url.query}" if request.url.query else ""
         params = dict(parse_qsl((await request.body()).decode(), keep_blank_values=True))
         self.got.append(Callback(PUBLIC_URL + request.url.path + query, params, request.headers["x-twilio-signature"]))
-        return Response(status_code=204)
+        return Response(self.says, media_type="application/xml") if self.says else Response(status_code=204)
 
 
 class BounceListener:
@@ -94,7 +95,8 @@ async def running_sandbox(
     config = SandboxConfig(folder, PUBLIC_URL, bounces.address, TOKEN, local_url=url, **settings)
     sandbox = Sandbox(config, timeline, reminders)
     app = _app(sandbox)
-    app.add_api_route("/v1/receipts/twilio", callbacks.take, methods=["POST"])
+    for path in ("/v1/receipts/twilio", "/v1/receipts/twilio/call"):
+        app.add_api_route(path, callbacks.take, methods=["POST"])
     async with _served(app, listening):
         await sandbox.start()
         try:
