@@ -6,7 +6,7 @@ from shared.flow.ground import Ground
 from shared.flow.reading import FlowTextError, read_yaml, shipped, standard, write_yaml
 from shared.flow.schema import flow_schema
 from shared.flow.spec import CatchUp, ContactWindow, Flow, Missed, Start
-from shared.flow.steps import MAIN_LEG, THEN_LEG, Escalate, OnUncertain, Step, Then
+from shared.flow.steps import MAIN_LEG, THEN_LEG, Escalate, Group, OnUncertain, Step, Then
 from shared.flow.verification import Finding, Verified, verify
 from shared.flow.when import Anchor, Repeat, When
 
@@ -26,6 +26,7 @@ __all__ = [
     "Flow",
     "FlowTextError",
     "Ground",
+    "Group",
     "Missed",
     "NeverOpens",
     "OnUncertain",

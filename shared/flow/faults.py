@@ -114,6 +114,14 @@ def _fallback_at_once(flow: Flow) -> Iterator[Fault]:
             yield Fault(("steps", index, "fallback_after"), detail, step.fallback_after)
 
 
+def _groups_what_is_alone(flow: Flow) -> Iterator[Fault]:
+    """`group: customer` on a step about one invoice"""
+    for index, step in enumerate(flow.steps):
+        if step.group == "customer" and not step.may_group:
+            detail = f"step '{step.id}' is about one invoice, whatever else the customer owes; remove group"
+            yield Fault(("steps", index, "group"), detail, step.group)
+
+
 KINDS: tuple[Callable[[Flow], Iterator[Fault]], ...] = (
     _named_twice,
     _repeats_without_a_date,
@@ -125,4 +133,5 @@ KINDS: tuple[Callable[[Flow], Iterator[Fault]], ...] = (
     _acts_without_a_date,
     _acts_without_a_debt,
     _fallback_at_once,
+    _groups_what_is_alone,
 )

@@ -18,7 +18,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from shared.flow.calendar import Window
 from shared.flow.faults import faults_of
 from shared.flow.notation import Clock, Duration, Weekdays
-from shared.flow.steps import Name, Step
+from shared.flow.steps import Group, Name, Step
 from shared.flow.timetable import CountedStep, DatedStep, Timetable
 from shared.flow.when import Anchor, Part
 
@@ -70,6 +70,7 @@ class Flow(Part):
     start: Start = Start.ANY
     catch_up: CatchUp = CatchUp()
     contact_window: ContactWindow | None = None
+    group: Group | None = None
     steps: Annotated[tuple[Step, ...], AfterValidator(_some_steps), Field(json_schema_extra={"minItems": 1})]
 
     @classmethod
@@ -99,6 +100,11 @@ class Flow(Part):
     def anchored(self, anchor: Anchor) -> tuple[Step, ...]:
         """The steps on or after issue, around the due date, on payment or a broken promise, in the order of the flow."""
         return self._steps_by_anchor[anchor]
+
+    @cached_property
+    def grouped(self) -> frozenset[str]:
+        """The ids of the steps whose reminders to one customer ride on one message."""
+        return frozenset(s.id for s in self.steps if s.may_group and (s.group or self.group) is Group.CUSTOMER)
 
     @cached_property
     def window(self) -> Window:

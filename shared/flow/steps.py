@@ -11,12 +11,12 @@ from pydantic import AfterValidator, Field, StrictBool, model_validator
 
 from shared.flow import conditions
 from shared.flow.notation import Duration
-from shared.flow.when import Part, Repeat, When
+from shared.flow.when import Anchor, Part, Repeat, When
 from shared.routing.channels import ChannelName
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$")]
 MAIN_LEG, THEN_LEG = "", "then"
-ONLY_MESSAGES = ("channels", "broadcast", "then", "attach", "fallback_after", "on_uncertain", "repeat")
+ONLY_MESSAGES = ("channels", "broadcast", "then", "attach", "fallback_after", "on_uncertain", "repeat", "group")
 
 
 def _some_distinct(channels: tuple[ChannelName, ...]) -> tuple[ChannelName, ...]:
@@ -37,6 +37,13 @@ class OnUncertain(StrEnum):
     ASSUME_SENT = "assume_sent"
     RESEND = "resend"
     NEXT_CHANNEL = "next_channel"
+
+
+class Group(StrEnum):
+    """Whether one message speaks of all that a customer owes a creditor, or each of one invoice."""
+
+    CUSTOMER = "customer"
+    NONE = "none"
 
 
 class Then(Part):
@@ -66,6 +73,7 @@ class Step(Part):
     requires_open: StrictBool = True
     fallback_after: Duration | None = None
     on_uncertain: OnUncertain | None = None
+    group: Group | None = None
     escalate: Escalate | None = None
     stop: Literal[True] | None = None
 
@@ -109,6 +117,11 @@ class Step(Part):
         if self.on_uncertain is not None:
             return self.on_uncertain
         return OnUncertain.RESEND if self.when.on == "issue" else OnUncertain.ASSUME_SENT
+
+    @property
+    def may_group(self) -> bool:
+        """A delivery and a thank-you are about one invoice, whatever else is owed."""
+        return self.speaks and self.requires_open and self.when.anchor in (Anchor.DUE, Anchor.BROKEN_PROMISE)
 
     @property
     def urgent(self) -> bool:

@@ -51,6 +51,8 @@ def steps(draw, index):
         step |= {
             "repeat": draw(st.none() | st.just({"every": every, "until": "paid", "times": draw(st.integers(1, 60))}))
         }
+    if step["requires_open"] and ("due" in step["when"].values() or "broken_promise" in step["when"].values()):
+        step |= {"group": draw(st.none() | st.sampled_from(["customer", "none"]))}
     if kind == "message":
         step |= {"then": draw(st.none() | st.fixed_dictionaries({"message": NAMES, "channels": CHANNELS}))}
         step |= {"fallback_after": draw(st.none() | DURATIONS)}
@@ -70,6 +72,7 @@ def flows(draw):
         "start": draw(st.sampled_from(["any", "issued_today"])),
         "catch_up": {"missed": draw(st.sampled_from(["send_late", "skip", "latest_only"])), "max_late": draw(DURATIONS)},
         "contact_window": draw(st.none() | st.just(window | {"holidays": draw(st.sampled_from(["avoid", "ignore"]))})),
+        "group": draw(st.none() | st.sampled_from(["customer", "none"])),
         "steps": [draw(steps(index)) for index in range(draw(st.integers(1, 5)))],
     }  # fmt: skip
     return _said(data)

@@ -6,7 +6,19 @@ from datetime import timedelta
 import pytest
 from pydantic import ValidationError
 
-from shared.flow import Anchor, Flow, FlowTextError, Missed, OnUncertain, Start, read_yaml, standard
+from shared.flow import (
+    Anchor,
+    Flow,
+    FlowTextError,
+    Missed,
+    OnUncertain,
+    Start,
+    flow_schema,
+    read_yaml,
+    shipped,
+    standard,
+    write_yaml,
+)
 from shared.flow.calendar import Window
 
 
@@ -258,3 +270,15 @@ def test_text_that_is_no_flow_is_refused_with_its_line(text, message):
     with pytest.raises(FlowTextError) as caught:
         read_yaml(text)
     assert str(caught.value).startswith(message)
+
+
+def test_a_flow_groups_its_reminders_but_never_the_delivery_the_thanks_or_a_step_that_says_none():
+    flow = Flow.parse({**shipped()["standard"].to_dict(), "group": "customer"})
+    alone = flow.to_dict()
+    alone["steps"][3]["group"] = "none"
+
+    assert {"upcoming", "due-today", "overdue", "delinquent"} == flow.grouped
+    assert {"upcoming", "due-today", "delinquent"} == Flow.parse(alone).grouped
+    assert frozenset() == standard().grouped
+    assert flow == Flow.parse(read_yaml(write_yaml(flow)))
+    assert "group" in flow_schema()["properties"]

@@ -102,6 +102,11 @@ FAULTS = {
         ("steps", 1, "fallback_after"),
         "step 'a' would fall back before a receipt can come; give fallback_after some time",
     ),
+    "groups-what-is-alone": (
+        flow(after(-1, group="customer", requires_open=False)),
+        ("steps", 1, "group"),
+        "step 'a' is about one invoice, whatever else the customer owes; remove group",
+    ),
     "reserved-name": (
         flow(after(1), name="dry-run"),
         ("name",),
