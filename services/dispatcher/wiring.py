@@ -4,13 +4,15 @@ import os
 import secrets
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
 from services.dispatcher.adapters.bounce_receiver import BounceConfig, BounceReceiver
 from services.dispatcher.adapters.email_smtp import EmailSmtp, SmtpConfig
+from services.dispatcher.adapters.http_api import HttpChannel
 from services.dispatcher.adapters.push import PushConfig
 from services.dispatcher.adapters.rcs_twilio import RcsConfig, RcsTwilio
 from services.dispatcher.adapters.registry import CHANNELS
@@ -19,12 +21,13 @@ from services.dispatcher.adapters.twilio_account import TwilioConfig
 from services.dispatcher.adapters.voice_twilio import VoiceConfig, VoiceTwilio
 from services.dispatcher.adapters.whatsapp_twilio import WhatsAppConfig, WhatsAppTwilio
 from services.dispatcher.api import channels as channels_api
-from services.dispatcher.api import opt_out, receipts, suppressions
+from services.dispatcher.api import http_providers, opt_out, receipts, suppressions, templates
 from services.dispatcher.api.parts import DispatcherParts
 from services.dispatcher.domain.ports import Channel, Conversing, Reporting
 from services.dispatcher.domain.tokens import ReturnPaths
 from services.dispatcher.handlers.claim_and_send import ClaimAndSend
 from services.dispatcher.handlers.compose import Composer
+from services.dispatcher.handlers.http_providers import HttpProviders
 from services.dispatcher.handlers.keep_watch import KeepWatch
 from services.dispatcher.handlers.opt_out import OptOut
 from services.dispatcher.handlers.recorder import Recorder
@@ -35,11 +38,13 @@ from services.dispatcher.handlers.take_turn import TakeTurn
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.store.cards import Cards
 from services.dispatcher.store.files import Files
+from services.dispatcher.store.own_texts import OwnTexts
 from services.dispatcher.worker import Worker
 from shared.bus.port import Bus
 from shared.content import Catalog
 from shared.db.engine import Database
 from shared.documents import Documents
+from shared.outgoing import Allowed, Guard
 from shared.routing.channels import REACHED_THROUGH as CHANNEL_NAMES
 from shared.settings import LedgerSettings
 from shared.web.health import Check, Notice
@@ -54,6 +59,7 @@ class Outside:
     secret_key: bytes
     channels: Sequence[Channel]
     bounces: BounceConfig
+    guard: Guard = field(default_factory=lambda: Guard(Allowed()))
 
 
 CHANNEL_SETTINGS = (SmtpConfig, TwilioConfig, RcsConfig, WhatsAppConfig, VoiceConfig, PushConfig, BounceConfig)
@@ -62,7 +68,7 @@ CHANNEL_SETTINGS = (SmtpConfig, TwilioConfig, RcsConfig, WhatsAppConfig, VoiceCo
 def from_environment(public_url: str, secret_key: bytes) -> Outside:
     """The providers that DUNNOCK_* configures; a channel without one is absent."""
     built = [channel for kind in CHANNELS.values() for channel in configured(kind)]
-    return Outside(public_url, secret_key, built, BounceConfig())
+    return Outside(public_url, secret_key, built, BounceConfig(), Guard.from_settings(loopback=False))
 
 
 def configured(kind: type[Channel]) -> Sequence[Channel]:
@@ -102,7 +108,9 @@ def from_doubles(
         VoiceTwilio(twilio.account, twilio.voice),
         *further,
     ]
-    return Outside(public_url, secret_key, channels, BounceConfig(listen=f"{host}:{port}"))
+    return Outside(
+        public_url, secret_key, channels, BounceConfig(listen=f"{host}:{port}"), Guard.from_settings(loopback=True)
+    )
 
 
 def build(
@@ -114,14 +122,17 @@ def build(
     outside: Outside,
 ) -> Service:
     senders = Senders(db, outside.channels, windows.handoff_window)
+    reporting = _reporting(outside.channels)
+    make = partial(HttpChannel, guard=outside.guard, connect_timeout=windows.connect_timeout)
+    http = HttpProviders(db, senders, make, reporting, linger=windows.lease)
     mail_domain = settings.mail_domain or mail_domain_of(outside.public_url)
     return_paths = ReturnPaths(outside.secret_key, mail_domain)
-    recorder = Recorder(db)
+    recorder, texts = Recorder(db), OwnTexts(Catalog())
     claim_and_send = ClaimAndSend(
         db,
         senders,
-        Composer(Catalog(), return_paths, outside.public_url, mail_domain),
-        Cards(settings.email_from or f"billing@{mail_domain}", None),
+        Composer(texts.catalog, return_paths, outside.public_url, mail_domain),
+        Cards(settings.email_from or f"billing@{mail_domain}", None, texts),
         Files(documents),
         recorder,
         worker=f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}",
@@ -134,7 +145,9 @@ def build(
         BounceReceiver(outside.bounces, return_paths, TakeBounce(take_receipt, db)) if outside.bounces.listen else None
     )
     stop = OptOut(db, windows.handoff_window)
-    worker = Worker(bus, claim_and_send, recorder, outside.channels, bounces, settings.prefetch, KeepWatch(db, senders))
+    worker = Worker(
+        bus, claim_and_send, recorder, outside.channels, bounces, settings.prefetch, KeepWatch(db, senders, http)
+    )
     parts = DispatcherParts(
         db,
         senders,
@@ -142,13 +155,25 @@ def build(
         TakeTurn(db, take_receipt, stop),
         TakeReply(db, windows.handoff_window),
         stop,
-        _reporting(outside.channels),
+        texts,
+        reporting,
         {channel.provider: channel for channel in outside.channels if isinstance(channel, Conversing)},
         outside.public_url,
+        http,
+        outside.guard,
+        settings.cost_currency,
+        windows.send_timeout,
     )
     return Service(
         name="dispatcher",
-        routers=(channels_api.router, receipts.router, suppressions.router, opt_out.router),
+        routers=(
+            channels_api.router,
+            http_providers.router,
+            receipts.router,
+            suppressions.router,
+            opt_out.router,
+            templates.router,
+        ),
         parts=(parts,),
         start=worker.start,
         stop=worker.stop,

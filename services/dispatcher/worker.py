@@ -61,5 +61,6 @@ class Worker:
             task.cancel()
         if self._bounces:
             await self._bounces.close()
+        await self._watch.close()
         for channel in self._channels:
             await channel.close()

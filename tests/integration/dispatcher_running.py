@@ -161,6 +161,7 @@ async def running(
             b"s" * 32,
             [*[offered[name]() for name in channels], *further],
             BounceConfig(listen=f"127.0.0.1:{port}"),
+            Guard(Allowed.parse(LOOPBACK)),
         )
         chosen = DispatcherSettings(mail_domain="bounce.example.com", email_from="billing@example.com", **settings)
         app = assemble("test", [build(chosen, WINDOWS, db, bus, documents, outside)], Keys(key_lookup(db), KEY))

@@ -208,7 +208,7 @@ class HttpApi(Model):
     message_id: Rule | None = None
     refusals: Refusals = Refusals()
     receipts: Receipts | None = None
-    price: Annotated[Decimal, Field(ge=0, le=1000, max_digits=10, decimal_places=6, examples=["0.01"])] = Decimal(
+    price: Annotated[Decimal, Field(ge=0, le=1000, max_digits=10, decimal_places=4, examples=["0.01"])] = Decimal(
         "0.01"
     )
     timeout: Annotated[float, Field(gt=0, le=30, description="seconds for one request as a whole")] = 15.0

@@ -9,7 +9,8 @@ from time import monotonic
 
 import structlog
 
-from services.dispatcher.handlers.senders import OUTAGES, Senders
+from services.dispatcher.handlers.http_providers import HttpProviders
+from services.dispatcher.handlers.senders import Senders
 from services.dispatcher.store.experience import fold
 from shared.db.engine import Database
 
@@ -19,18 +20,20 @@ log = structlog.get_logger("dispatcher")
 
 
 class KeepWatch:
-    def __init__(self, db: Database, senders: Senders) -> None:
+    def __init__(self, db: Database, senders: Senders, http: HttpProviders) -> None:
         self._db = db
         self._senders = senders
+        self._http = http
         self._counted = self._registered = 0.0
 
     async def begin(self) -> None:
         """Before anything is sent: this process knows what the deployment knows, if the database answers by now."""
         try:
+            await self._http.sync()
             await self._senders.register()
             await self._senders.refresh()
             self._registered = monotonic()
-        except OUTAGES as error:
+        except Exception as error:  # a database that is away stops nobody from starting
             log.warning("providers_not_seen", exc_info=error)
 
     async def run(self) -> None:
@@ -42,7 +45,12 @@ class KeepWatch:
                 log.warning("providers_not_seen", exc_info=error)
             await asyncio.sleep(EVERY)
 
+    async def close(self) -> None:
+        """When nothing is sent any more."""
+        await self._http.close()
+
     async def _look(self) -> None:
+        await self._http.sync()
         await self._senders.refresh()
         await self._senders.try_again()
         if monotonic() - self._counted > COUNTS_EVERY:

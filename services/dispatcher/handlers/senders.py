@@ -7,11 +7,9 @@ burn through the next channels.
 
 import asyncio
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
 from datetime import timedelta
 from time import monotonic
 
-import asyncpg
 import structlog
 from prometheus_client import Counter
 
@@ -39,7 +37,6 @@ TRIPS = Counter(
     "dunnock_provider_trips", "Times that this process stopped a provider", ["channel", "provider", "cause"]
 )
 PROBE_LEASE = timedelta(seconds=30)
-OUTAGES = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError)
 
 log = structlog.get_logger("dispatcher")
 
@@ -49,11 +46,12 @@ class Senders:
 
     def __init__(self, db: Database, channels: Iterable[Channel], window: float) -> None:
         self._db = db
+        self._window = window
         self._by_key: dict[Key, Sender] = {}
+        self._left: dict[Key, Sender] = {}
+        self._in_order: dict[str, list[Sender]] = {}
         for channel in channels:
-            learn(channel.name, traits(channel))
-            self._by_key[channel.name, channel.provider] = Sender(channel, window)
-        self._in_order = self._ordered()
+            self.join(channel)
         self._fallbacks: Mapping[str, timedelta] = {}
         self.experience: Experience = NO_EXPERIENCE
 
@@ -61,7 +59,21 @@ class Senders:
         return iter(self._by_key.values())
 
     def __getitem__(self, key: Key) -> Sender:
-        return self._by_key[key]
+        """Also one that has left: a route may still name it."""
+        return self._by_key.get(key) or self._left[key]
+
+    def get(self, key: Key) -> Sender | None:
+        return self._by_key.get(key)
+
+    def join(self, channel: Channel) -> None:
+        learn(channel.name, traits(channel))
+        self._by_key[channel.name, channel.provider] = Sender(channel, self._window)
+        self._in_order = self._ordered()
+
+    def leave(self, key: Key) -> None:
+        """Nothing new is given to it."""
+        self._left[key] = self._by_key.pop(key)
+        self._in_order = self._ordered()
 
     @property
     def channels(self) -> Mapping[str, list[Sender]]:
@@ -74,17 +86,17 @@ class Senders:
 
     def alone(self, key: Key) -> bool:
         """Whether the channel has no other provider."""
-        return len(self._in_order[key[0]]) == 1
+        return len(self._in_order.get(key[0], ())) <= 1
 
     def receipt_within(self, key: Key, wished: timedelta | None) -> timedelta | None:
         """After how long without a receipt the next channel goes; None: never, or this provider promises none."""
-        if not promises_receipts(self._by_key[key].channel):
+        if not promises_receipts(self[key].channel):
             return None
         return wished or self._fallbacks.get(key[0])
 
     async def register(self) -> None:
         async with self._db.connection() as connection:
-            for key, sender in self._by_key.items():
+            for key, sender in list(self._by_key.items()):
                 channel = sender.channel
                 await providers.register(
                     connection,
@@ -110,8 +122,11 @@ class Senders:
         slots = await sender.lane.take(1 if sender.trying else wanted, patience)
         if not slots or not sender.terms.counted:
             return slots
-        allowed = await self._budget(sender, slots, patience)
-        sender.lane.give_back(slots - allowed)
+        allowed = 0
+        try:
+            allowed = await self._budget(sender, slots, patience)
+        finally:
+            sender.lane.give_back(slots - allowed)
         return allowed
 
     async def heard(self, sender: Sender, outcome: Outcome) -> None:
@@ -128,7 +143,7 @@ class Senders:
 
     async def try_again(self) -> None:
         """Providers whose pause is over are probed by one process; a message decides whether they work."""
-        for key, sender in self._by_key.items():
+        for key, sender in list(self._by_key.items()):
             if sender.standing.cause is None or sender.trying or sender.standing.wait > 0:
                 continue
             async with self._db.connection() as connection:
@@ -150,24 +165,28 @@ class Senders:
             await asyncio.sleep(taken.wait)
 
     async def _stop(self, sender: Sender, why: Trip) -> None:
+        """Here at once, everywhere with the row."""
         sender.failures, sender.trying = 0, False
-        try:
-            async with self._db.connection() as connection:
-                seconds = await providers.trip(connection, sender.key, why)
-        except OUTAGES:
-            seconds = why.base.total_seconds()  # the others learn it for themselves
-        sender.told(sender.terms, Standing(why.cause, seconds or why.base.total_seconds(), why.detail))
-        self._in_order = self._ordered()
-        if seconds is not None:
-            TRIPS.labels(*sender.key, why.cause).inc()
-            say = log.warning if why.cause is Cause.THROTTLED else log.error
-            say("provider_stopped", channel=sender.channel.name, provider=sender.channel.provider, cause=why.cause,
-                detail=why.detail, seconds=round(seconds, 1))  # fmt: skip
+        sender.told(sender.terms, Standing(why.cause, why.base.total_seconds(), why.detail))
+        async with self._db.connection() as connection:
+            seconds = await providers.trip(connection, sender.key, why)
+        if seconds is None:
+            return  # somebody else was first
+        sender.told(sender.terms, Standing(why.cause, seconds, why.detail))
+        TRIPS.labels(*sender.key, why.cause).inc()
+        say = log.warning if why.cause is Cause.THROTTLED else log.error
+        say(
+            "provider_stopped",
+            channel=sender.channel.name,
+            provider=sender.channel.provider,
+            cause=why.cause,
+            detail=why.detail,
+            seconds=round(seconds, 1),
+        )
 
     async def _works(self, sender: Sender) -> None:
-        with suppress(*OUTAGES):  # the next probe says so, then
-            async with self._db.connection() as connection:
-                await providers.close(connection, sender.key)
+        async with self._db.connection() as connection:
+            await providers.close(connection, sender.key)
         sender.told(sender.terms, WORKS)
         log.info("provider_works_again", channel=sender.channel.name, provider=sender.channel.provider)
 

@@ -47,6 +47,14 @@ CREATE TABLE provider_state (
 )
 """,
 )
+HTTP_APIS = (
+    """
+CREATE TABLE http_api (
+  name text NOT NULL, config jsonb DEFAULT '{}'::jsonb NOT NULL, updated_at timestamptz DEFAULT clock_timestamp() NOT NULL,
+  CONSTRAINT pk_http_api PRIMARY KEY (name)
+)
+""",
+)
 EXPERIENCE = (
     """
 CREATE TABLE channel_stat (
@@ -78,7 +86,7 @@ CHANGED = (
 
 
 def upgrade() -> None:
-    for statement in (*REPLY, *PROVIDERS, *EXPERIENCE):
+    for statement in (*REPLY, *PROVIDERS, *HTTP_APIS, *EXPERIENCE):
         op.execute(statement)
     for function in CHANGED:
         op.execute(f"DROP FUNCTION IF EXISTS {function}")
