@@ -166,4 +166,6 @@ async def test_a_stated_preference_beats_experience_and_a_single_way_is_no_quest
     why = {row[0]: row[1] for row in await dispatcher.owner.fetch("SELECT reminder_id, why FROM attempt")}
     assert '"by":"preferred"' in why[reminder]
     assert '"by":"only"' in why[single]
-    assert Decimal("0.05") == await dispatcher.owner.fetchval("SELECT cost FROM attempt WHERE channel = 'sms' LIMIT 1")
+    assert Decimal("0.10") == await dispatcher.owner.fetchval(  # of two segments
+        "SELECT cost FROM attempt WHERE channel = 'sms' LIMIT 1"
+    )

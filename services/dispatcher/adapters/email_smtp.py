@@ -53,6 +53,11 @@ class SmtpConfig(Settings):
     helo: str | None = Field(None, description="name this machine greets the relay with")
     price: Decimal = Field(Decimal("0.0001"), ge=0, description="what one mail costs")
 
+    @property
+    def further(self) -> dict[str, Relay]:
+        """By name, in failover order."""
+        return named_relays(self.more_relays.get_secret_value()) if self.more_relays else {}
+
     @field_validator("more_relays")
     @classmethod
     def _are_relays(cls, text: SecretStr | None) -> SecretStr | None:
@@ -74,7 +79,9 @@ def named_relays(text: str) -> dict[str, Relay]:
     for place, one in enumerate(text.split(), 1):
         name, _, url = one.partition("=")
         if _NAME.fullmatch(name) is None or name in relays or name == EmailSmtp.provider:
-            raise ValueError(f"DUNNOCK_SMTP_MORE_RELAYS: relay {place} needs a name of its own, such as second=smtps://host")
+            raise ValueError(
+                f"DUNNOCK_SMTP_MORE_RELAYS: relay {place} needs a name of its own, such as second=smtps://host"
+            )
         relays[name] = Relay.parse(url, f"DUNNOCK_SMTP_MORE_RELAYS, relay {name}")
     return relays
 
@@ -106,8 +113,7 @@ class EmailSmtp:
         config = SmtpConfig()
         if config.url is None:
             return []
-        more = named_relays(config.more_relays.get_secret_value()) if config.more_relays else {}
-        return [cls(config), *(cls(config, provider=name, relay=relay) for name, relay in more.items())]
+        return [cls(config), *(cls(config, provider=name, relay=relay) for name, relay in config.further.items())]
 
     @property
     def concurrency(self) -> int:

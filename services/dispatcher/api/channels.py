@@ -1,45 +1,92 @@
-"""`GET /v1/channels`: each channel's provider, price, slots in use and how much of what it took arrived."""
+"""`/v1/channels`: each channel's providers in failover order, with price, limits, health, and how much of what they took
+arrived; and how an operator sets it. What is set holds in every dispatcher within seconds."""
 
+from datetime import timedelta
 from decimal import Decimal
+from typing import Annotated, Any
 
 import asyncpg
-from fastapi import Depends
+from fastapi import Depends, Path
 from pydantic import BaseModel, Field
 
-from services.dispatcher.api.parts import Parts
+from services.dispatcher.api.channel_body import ChannelIn, read_terms
+from services.dispatcher.api.parts import DispatcherParts, Parts
+from services.dispatcher.store.channels import ChannelRow, ProviderRow, set_terms
+from services.dispatcher.store.channels import channels as stored
+from shared.kernel.errors import NotFound
 from shared.routing.channels import REACHED_THROUGH
-from shared.web.auth import require
+from shared.web.auth import Scope, require
 from shared.web.problems import declared
 from shared.web.strict import strict_router
 
-SHARES = """
-SELECT channel, count(*) AS attempts, count(*) FILTER (WHERE state = 'delivered') AS delivered,
-       count(*) FILTER (WHERE state IN ('accepted', 'expired')) AS accepted,
-       count(*) FILTER (WHERE state IN ('undelivered', 'rejected')) AS failed,
-       count(*) FILTER (WHERE state = 'unknown') AS unknown, coalesce(sum(cost), 0) AS cost
-  FROM attempt WHERE at > business_now() - interval '30 days' GROUP BY channel
-"""
-
-COUNTS = ("attempts", "delivered", "accepted", "failed", "unknown", "cost")
+TALLIED = ("attempts", "delivered", "accepted", "failed", "unknown")
 
 router = strict_router("channels")
+may_operate = Depends(require(Scope.OPERATE))
+ChannelPath = Annotated[str, Path(max_length=40, examples=["email"])]
 
 
-class ChannelState(BaseModel):
-    """Counts and cost are of the last 30 days."""
+class Tally(BaseModel):
+    """Of the last 30 days."""
 
-    channel: str
-    provider: str | None = Field(description="null: none is configured, so the channel is left out of every route")
-    price: Decimal | None = Field(description="of one message (one segment)")
+    attempts: int = 0
+    delivered: int = 0
+    accepted: int = 0
+    failed: int = 0
+    unknown: int = 0
+    delivered_share: float | None = Field(None, description="delivered of those whose end is known; null while none is")
+    cost: Decimal = Decimal(0)
+
+
+class PriceState(BaseModel):
+    prefix: str
+    price: Decimal
+
+
+class LimitsState(BaseModel):
+    """null: as the dispatcher's settings say, or none."""
+
+    concurrency: int | None
+    rate_per_second: float | None
+    timeout_seconds: float | None
+    max_per_day: int | None
+
+
+class HealthState(BaseModel):
+    state: str = Field(
+        examples=["works"], description="works, stopped (its breaker is open), tried (half open) or absent"
+    )
+    cause: str | None = Field(None, description="failing, misconfigured (a person has to look) or throttled")
+    detail: str | None = None
+    tried_again_in: float | None = Field(None, description="seconds")
+
+
+class ProviderState(Tally):
+    """`slots`, `busy`: of the dispatcher that answers. `today`: what went out, where a limit makes it count."""
+
+    provider: str
+    price: Decimal = Field(description="of one message (one segment)")
+    prices: list[PriceState]
+    limits: LimitsState
+    health: HealthState
+    today: int
     slots: int
     busy: int
-    attempts: int
-    delivered: int
-    accepted: int
-    failed: int
-    unknown: int
-    delivered_share: float | None = Field(description="delivered of those whose end is known; null while none is")
-    cost: Decimal
+
+
+class ChannelState(Tally):
+    """`provider`, `price`: those of the first provider; null: none is configured, so every route leaves the channel out."""
+
+    channel: str
+    reaches: str
+    provider: str | None
+    price: Decimal | None
+    currency: str
+    promises_receipts: bool
+    fallback_after: timedelta | None
+    slots: int
+    busy: int
+    providers: list[ProviderState]
 
 
 class ChannelList(BaseModel):
@@ -47,25 +94,80 @@ class ChannelList(BaseModel):
     next_cursor: None = None
 
 
-@router.get("/v1/channels", dependencies=[Depends(require("operate"))], responses=declared(401, 403))
+@router.get("/v1/channels", dependencies=[may_operate], responses=declared(401, 403))
 async def channels(parts: Parts) -> ChannelList:
     """All channels there are, the configured ones first."""
     async with parts.db.connection() as connection:
-        counted = {row["channel"]: row for row in await connection.fetch(SHARES)}
-    items = [_state(channel, parts, counted.get(channel)) for channel in REACHED_THROUGH]
+        found = await stored(connection)
+    items = [_channel(found.get(name) or ChannelRow(name, False, None, [], {}), parts) for name in REACHED_THROUGH]
     return ChannelList(items=sorted(items, key=lambda item: item.provider is None))
 
 
-def _state(channel: str, parts: Parts, row: asyncpg.Record | None) -> ChannelState:
-    sender = next(iter(parts.senders.channels.get(channel, ())), None)
-    counts = {name: row[name] if row else 0 for name in COUNTS}
-    known = counts["delivered"] + counts["failed"]
+@router.put("/v1/channels/{channel}", dependencies=[may_operate], responses=declared(400, 401, 403, 404))
+async def put_channel(channel: ChannelPath, body: ChannelIn, parts: Parts) -> ChannelState:
+    """Sets prices, limits, the order of the providers and `fallback_after`; what is left out goes back to the settings."""
+    async with parts.db.transaction() as tx:
+        row = (await stored(tx)).get(channel)
+        if row is None:
+            raise NotFound(
+                f"no dispatcher has a provider of a channel {channel!r}; GET /v1/channels lists what there is"
+            )
+        terms = read_terms(body, row, parts.currency, parts.send_timeout)
+        await set_terms(tx, channel, body.fallback_after, terms)
+    await parts.senders.refresh()
+    async with parts.db.connection() as connection:
+        return _channel((await stored(connection))[channel], parts)
+
+
+def _channel(row: ChannelRow, parts: DispatcherParts) -> ChannelState:
+    shown = [_provider(one, row.counts.get(one.name), parts) for one in row.providers]
+    first = next((one for one in shown if one.health.state != "absent"), None)
     return ChannelState(
-        channel=channel,
-        provider=sender.channel.provider if sender else None,
-        price=sender.channel.price("") if sender else None,
+        channel=row.name,
+        reaches=REACHED_THROUGH[row.name],
+        provider=first.provider if first else None,
+        price=first.price if first else None,
+        currency=parts.currency,
+        promises_receipts=row.promises_receipts,
+        fallback_after=row.fallback_after,
+        slots=sum(one.slots for one in shown),
+        busy=sum(one.busy for one in shown),
+        providers=shown,
+        **_tally(list(row.counts.values())),
+    )
+
+
+def _provider(row: ProviderRow, counted: asyncpg.Record | None, parts: DispatcherParts) -> ProviderState:
+    sender = parts.senders.get((row.channel, row.name))
+    return ProviderState(
+        provider=row.name,
+        price=row.own_price if row.price is None else row.price,
+        prices=[PriceState(prefix=prefix, price=Decimal(price)) for prefix, price in row.prices or ()],
+        limits=LimitsState(
+            concurrency=row.concurrency,
+            rate_per_second=row.rate,
+            timeout_seconds=row.timeout,
+            max_per_day=row.max_per_day,
+        ),
+        health=_health(row),
+        today=row.today,
         slots=sender.lane.capacity if sender else 0,
         busy=sender.lane.busy if sender else 0,
-        delivered_share=counts["delivered"] / known if known else None,
-        **counts,
+        **_tally([counted] if counted else []),
     )
+
+
+def _health(row: ProviderRow) -> HealthState:
+    if not row.configured:
+        return HealthState(state="absent", detail="no dispatcher has it configured any more")
+    if row.cause is None:
+        return HealthState(state="works")
+    state = "tried" if row.tried else "stopped"
+    return HealthState(state=state, cause=row.cause, detail=row.detail, tried_again_in=row.tried_again_in)
+
+
+def _tally(rows: list[asyncpg.Record]) -> dict[str, Any]:
+    counts = {name: sum(row[name] for row in rows) for name in TALLIED}
+    known = counts["delivered"] + counts["failed"]
+    cost = sum((row["cost"] for row in rows), Decimal(0))
+    return {**counts, "cost": cost, "delivered_share": counts["delivered"] / known if known else None}

@@ -37,7 +37,7 @@ from shared.messages import BadMessage, RemindersDue
 from shared.routing import FRICTION
 from shared.settings import LedgerSettings
 
-PATIENCE = 1.0  # seconds that a message waits for a provider's slot before its ids go back
+PATIENCE = 1.0  # seconds that a message waits for a provider's slots before the rest of its ids goes back
 RETRY_AFTER = timedelta(minutes=1)
 
 log = structlog.get_logger("dispatcher")
@@ -107,9 +107,10 @@ class ClaimAndSend:
         if key is None:
             await self._claim(rows)
             return
-        sender = self._senders[key]
+        sender, until = self._senders[key], monotonic() + PATIENCE
         while rows:
-            slots = 0 if sender.wait else await self._senders.take(sender, len(rows), PATIENCE)
+            left = max(0.0, until - monotonic())
+            slots = 0 if sender.wait else await self._senders.take(sender, len(rows), left)
             if not slots:
                 await self._put_off(sender, rows, looked)
                 return
@@ -153,7 +154,14 @@ class ClaimAndSend:
             held = monotonic() - began
             sender.lane.give_back(seconds=held if isinstance(outcome, Accepted) else None, held=held)
         if outcome is not None:
+            await self._tell(sender, outcome)
+
+    async def _tell(self, sender: Sender, outcome: Outcome) -> None:
+        """The message is done with, whether or not the deployment can be told about its provider."""
+        try:
             await self._senders.heard(sender, outcome)
+        except Exception:
+            log.exception("provider_not_told", channel=sender.channel.name, provider=sender.channel.provider)
 
     async def _hand_off(self, sender: Sender, one: Claim, gate: Gate) -> tuple[Outcome, Decimal, timedelta | None]:
         """What became of it, what it costs, and how long a receipt may take."""

@@ -31,9 +31,10 @@ SELECT p.channel, p.name, p.position, p.price, p.prices, p.concurrency, p.rate, 
 """
 TRIP = """
 UPDATE provider_state s
-   SET open_until = clock_timestamp() + least($6, $5 * power(2, least(s.openings, 10))), cause = $3, detail = left($4, 300),
-       openings = s.openings + ($3 <> 'throttled')::int, probed_until = NULL
- WHERE s.channel = $1 AND s.name = $2 AND (s.open_until IS NULL OR s.probed_until IS NOT NULL OR (s.cause <> $3 AND $3 = 'misconfigured'))
+   SET open_until = clock_timestamp() + least($6::interval, $5::interval * power(2, least(s.openings, 10))), cause = $3,
+       detail = left($4, 300), openings = s.openings + ($3 <> 'throttled')::int, probed_until = NULL
+ WHERE s.channel = $1 AND s.name = $2
+   AND (s.open_until IS NULL OR s.probed_until IS NOT NULL OR (s.cause <> $3 AND $3 = 'misconfigured'))
 RETURNING extract(epoch FROM s.open_until - clock_timestamp())::double precision
 """
 CLOSE = """
@@ -41,7 +42,7 @@ UPDATE provider_state SET open_until = NULL, cause = NULL, detail = NULL, openin
  WHERE channel = $1 AND name = $2 AND open_until IS NOT NULL
 """
 PROBE = """
-UPDATE provider_state SET probed_until = clock_timestamp() + $3
+UPDATE provider_state SET probed_until = clock_timestamp() + $3::interval
  WHERE channel = $1 AND name = $2 AND open_until <= clock_timestamp() AND (probed_until IS NULL OR probed_until < clock_timestamp())
 RETURNING true
 """
@@ -49,13 +50,13 @@ RETURNING true
 TAKE = """
 WITH had AS (
   SELECT s.channel, s.name, p.rate, p.max_per_day, l.today,
-         CASE WHEN p.rate IS NULL THEN $3
+         CASE WHEN p.rate IS NULL THEN $3::integer
               ELSE least(greatest(1, p.rate / 2), s.tokens + p.rate * extract(epoch FROM clock_timestamp() - s.filled_at)) END AS tokens,
          CASE WHEN s.day = l.today THEN s.day_n ELSE 0 END AS day_n
     FROM provider_state s JOIN provider p USING (channel, name) CROSS JOIN (SELECT (business_now() AT TIME ZONE 'UTC')::date AS today) l
    WHERE s.channel = $1 AND s.name = $2 FOR UPDATE OF s
 ), given AS (
-  SELECT h.*, greatest(0, least($3, floor(h.tokens)::integer, h.max_per_day - h.day_n)) AS n FROM had h
+  SELECT h.*, greatest(0, least($3::integer, floor(h.tokens)::integer, h.max_per_day - h.day_n)) AS n FROM had h
 ), taken AS (
   UPDATE provider_state s SET tokens = g.tokens - g.n, filled_at = clock_timestamp(), day = g.today, day_n = g.day_n + g.n
     FROM given g WHERE s.channel = g.channel AND s.name = g.name
