@@ -4,8 +4,10 @@ from collections.abc import Callable
 
 from tests.scenarios.story import Case
 
+NO_PHONE = "failed: no_usable_contact"
 
-def test_an_unpaid_invoice_is_followed_up_to_the_calls_for_which_nobody_provides(case: Case) -> None:
+
+def test_an_unpaid_invoice_is_followed_up_to_the_calls_for_which_there_is_no_telephone(case: Case) -> None:
     planned = case.invoice(due=15)
     assert [f"{one['step']} {one['state']}" for one in planned["reminders"]] == [
         "deliver-invoice pending", "upcoming pending", "due-today pending", "overdue pending", "delinquent pending",
@@ -19,11 +21,11 @@ def test_an_unpaid_invoice_is_followed_up_to_the_calls_for_which_nobody_provides
         "day 15 09:00 email due-today",
         "day 18 09:00 email overdue",
     ]
-    assert [case.state("delinquent", n) for n in (1, 2, 3)] == ["failed: no_provider", "failed: no_provider", "pending"]
+    assert [case.state("delinquent", n) for n in (1, 2, 3)] == [NO_PHONE, NO_PHONE, "pending"]
     assert case.state("delinquent.then") == "cancelled: parent_did_not_go"
     told = [line for line in case.timeline() if "'delinquent'" in line]
     assert told == [
-        f"day {day}: 'delinquent' reached nobody: no provider is configured for its channels." for day in (25, 32)
+        f"day {day}: 'delinquent' reached nobody: there is no address that can be used." for day in (25, 32)
     ]
 
 

@@ -10,7 +10,7 @@ from services.scheduler.domain.sentences import HOLDS, REASONS, SENTENCES, Said,
 from shared.states import AttemptState, ClosedAs, HoldKind
 
 WRITERS = [Path("shared/ledger/ledger.sql"), *Path("services").rglob("*.py")]
-KIND = re.compile(r"'((?:invoice|reminder|attempt|payment|hold|contact|promise)\.[a-z_]+)'")
+KIND = re.compile(r"'((?:invoice|reminder|attempt|payment|hold|contact|promise|call|reply)\.[a-z_]+)'")
 BUILT = {f"attempt.{state}" for state in AttemptState if state not in (AttemptState.STARTED, AttemptState.RESENT)}
 BUILT |= {f"invoice.{state}" for state in ClosedAs} | {
     f"payment.{kind}" for kind in ("confirmed", "pending", "reversed")

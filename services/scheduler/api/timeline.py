@@ -51,7 +51,7 @@ async def get_timeline(invoice_id: str, parts: Parts, paging: Paged) -> Page[Eve
 
 def _out(row: EventRow) -> EventOut:
     step = None if row.step is None else step_name(row.step, row.leg or "")
-    said = Said(row.data, step, mask(row.address) if row.address else None, row.provider)
-    about = {"step": step, "occurrence": row.occurrence, "address_masked": said.address}
+    said = Said(row.data, step, mask(row.address) if row.address else None, row.provider, row.words)
+    about = {"step": step, "occurrence": row.occurrence, "address_masked": said.address, "words": row.words}
     data = {**row.data, **{name: value for name, value in about.items() if value is not None}}
     return EventOut(at=row.at, kind=row.kind, text=sentence(row.kind, said), data=data)

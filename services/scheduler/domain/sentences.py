@@ -57,6 +57,10 @@ ACTIONS: Mapping[str, str] = {
     "resend": "it is sent again",
     "next_channel": "the next channel is tried",
 }
+KEYS: Mapping[str, str] = {
+    "pay_link": "The customer pressed a key in the call and gets the payment link at once",
+    "person": "The customer pressed a key in the call to speak with a person",
+}
 CHANGES: Mapping[str, str] = {
     "due_date": "due date {}",
     "amount": "amount {}",
@@ -68,12 +72,14 @@ CHANGES: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What a sentence is made of. `address` is masked; `step` is the reminder's, with `.then` where it follows one."""
+    """What a sentence is made of. `address` is masked; `step` is the reminder's, with `.then` where it follows one; `words`
+    are a customer's own."""
 
     data: Mapping[str, Any]
     step: str | None = None
     address: str | None = None
     provider: str | None = None
+    words: str | None = None
 
     @property
     def name(self) -> str:
@@ -185,6 +191,11 @@ SENTENCES: Mapping[str, Callable[[Said], str]] = {
     ),
     "attempt.unknown": lambda said: f"Nobody knows whether {said.name} went out by {said.way}{said.detail}",
     "attempt.expired": lambda said: f"No receipt came for {said.name} by {said.way}; the next channel is tried",
+    "attempt.opened": lambda said: f"{said.name} was opened by {said.way}",
+    "attempt.clicked": lambda said: f"The link in {said.name} was followed, by {said.way}",
+    "attempt.answered": lambda said: f"A person answered {said.name} by {said.way}",
+    "call.key": lambda said: KEYS.get(said.data.get("key", ""), "The customer pressed a key in the call"),
+    "reply.received": lambda said: f"The customer answered by {said.way}: '{said.words or '(no longer kept)'}'",
     "mail.delayed": lambda said: f"The mail {said.name} is delayed{said.detail}",
     "mail.out_of_office": lambda said: f"An automatic answer came to the mail {said.name}{said.detail}",
     "mail.unknown": lambda said: f"A mail that nobody understands came back for {said.name}{said.detail}",

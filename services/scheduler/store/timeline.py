@@ -9,7 +9,7 @@ import asyncpg
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """`address` and `provider` are of the attempt that the event speaks of."""
+    """`address` and `provider` are of the attempt that the event speaks of; `words` the customer's own, of a reply."""
 
     id: int
     at: datetime
@@ -21,14 +21,16 @@ class EventRow:
     occurrence: int | None
     address: str | None
     provider: str | None
+    words: str | None
 
 
 _TIMELINE = """
-SELECT e.id, e.at, e.kind, e.data, e.reminder_id, r.step, r.leg, r.occurrence, p.address, a.provider
+SELECT e.id, e.at, e.kind, e.data, e.reminder_id, r.step, r.leg, r.occurrence, p.address, a.provider, y.body
   FROM event e LEFT JOIN reminder r ON r.id = e.reminder_id
   LEFT JOIN attempt a ON a.reminder_id = e.reminder_id AND a.fence = (e.data->>'fence')::integer AND e.kind LIKE
   'attempt.%'
   LEFT JOIN contact_point p ON p.id = a.contact_point_id
+  LEFT JOIN reply y ON y.id = (e.data->>'reply')::bigint AND e.kind = 'reply.received'
  WHERE e.id > $3 AND e.id IN (
        SELECT id FROM event WHERE invoice_id = $1 AND id > $3
        UNION ALL SELECT id FROM event WHERE customer_id = $2 AND invoice_id IS NULL AND id > $3
