@@ -78,6 +78,14 @@ class Catalog:
         self._own[message, channel, locale.lower()] = compile_template(source)
         self._choices.clear()
 
+    def has(self, message: str, channel: str, locale: str) -> bool:
+        """Whether a customer of this language gets a text, be it another language's."""
+        try:
+            self._choose(message, channel, locale)
+        except UnknownMessage:
+            return False
+        return True
+
     def render(self, message: str, channel: str, facts: MessageFacts) -> Rendered:
         """Raises UnknownMessage, or jinja2.TemplateError when an operator's text asks for what is not there."""
         key = (message, channel, facts.locale)
@@ -127,15 +135,21 @@ def _words(language: str) -> dict[str, Any]:
     return loaded
 
 
-@cache
-def _builtin(message: str, channel: str, language: str) -> CompiledTemplate | None:
+def builtin_source(message: str, channel: str, language: str) -> TemplateSource | None:
+    """The text as an operator would have written it, to begin with."""
     if language not in LANGUAGES or message not in _words(language)["messages"]:
         return None
     words = _words(language)
     given = {"words": words["words"], "message": {"delivers": False, **words["messages"][message]}}
     html = _expanded("email.html.jinja", given) if channel == "email" else None
     text = _expanded(_LAYOUTS.get(channel, _SHORT), given)
-    return compile_template(TemplateSource(given["message"]["subject"], text, html))
+    return TemplateSource(given["message"]["subject"], text, html)
+
+
+@cache
+def _builtin(message: str, channel: str, language: str) -> CompiledTemplate | None:
+    source = builtin_source(message, channel, language)
+    return None if source is None else compile_template(source)
 
 
 def _expanded(layout: str, given: Mapping[str, Any]) -> str:

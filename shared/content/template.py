@@ -1,7 +1,8 @@
 """A template is compiled once, in a sandbox that can only fill in values.
 
-No globals, no filter that can grow its input, no `*` or `**`: a stored text can neither read what it was not
-given nor burn a worker. A name that does not exist is an error, never an empty space in a message.
+No globals, no calls, no variables of its own, no loop in a loop, no filter that can grow its input, no `*`: a stored
+text can neither read what it was not given nor burn a worker. A name that does not exist is an error, never an empty
+space in a message.
 """
 
 from collections.abc import Callable, Mapping, Set
@@ -9,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from jinja2 import StrictUndefined, TemplateError
+from jinja2 import StrictUndefined, TemplateError, nodes
 from jinja2.exceptions import SecurityError
 from jinja2.meta import find_undeclared_variables
 from jinja2.runtime import Context
@@ -24,7 +25,6 @@ _FILTERS = (
     "e",
     "escape",
     "first",
-    "join",
     "last",
     "length",
     "lower",
@@ -33,6 +33,20 @@ _FILTERS = (
     "upper",
 )
 _MAX_SOURCE = 200_000
+_REFUSED: Mapping[type[nodes.Node], str] = {
+    nodes.Call: "calls are not available; use a filter, such as {{ name|upper }}",
+    nodes.Assign: "{% set %} is not available; write the value where it is needed",
+    nodes.AssignBlock: "{% set %} is not available; write the value where it is needed",
+    nodes.With: "{% with %} is not available; write the value where it is needed",
+    nodes.Concat: "~ is not available; write the parts side by side",
+    nodes.Macro: "macros are not available",
+    nodes.CallBlock: "macros are not available",
+    nodes.Block: "blocks are not available",
+    nodes.Extends: "another template cannot be used from here",
+    nodes.Include: "another template cannot be used from here",
+    nodes.Import: "another template cannot be used from here",
+    nodes.FromImport: "another template cannot be used from here",
+}
 
 
 class TemplateRefused(ValueError):
@@ -55,6 +69,20 @@ class TemplateSource:
 class _Sandbox(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset({"*", "**", "%"})
 
+    def refuse_what_burns(self, part: str, source: str) -> None:
+        """Raises TemplateRefused at the first thing that no text needs."""
+        tree = self.parse(source)
+        for kind, reason in _REFUSED.items():
+            for node in tree.find_all(kind):
+                raise TemplateRefused(part, node.lineno, reason)
+        for loop in tree.find_all(nodes.For):
+            if loop.recursive:
+                raise TemplateRefused(part, loop.lineno, "a loop cannot call itself")
+            for inner in loop.find_all(nodes.For):
+                raise TemplateRefused(part, inner.lineno, "a loop in a loop is not available")
+        for sum_ in tree.find_all(nodes.Add):
+            raise TemplateRefused(part, sum_.lineno, "+ is not available; write the parts side by side")
+
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         raise SecurityError(f"operator {operator} is not available in a template")
 
@@ -75,6 +103,13 @@ def _sandbox(*, autoescape: bool) -> _Sandbox:
 
 _PLAIN = _sandbox(autoescape=False)
 _MARKUP = _sandbox(autoescape=True)
+
+
+def names_in(source: str) -> list[tuple[str, int]]:
+    """(name, line) of all that a text asks for; of a text that compiles."""
+    tree = _PLAIN.parse(source)
+    given = {node.name for node in tree.find_all(nodes.Name) if node.ctx == "store"}
+    return [(node.name, node.lineno) for node in tree.find_all(nodes.Name) if node.name not in given]
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +154,7 @@ def _compiled(sandbox: _Sandbox, part: str, source: str) -> Callable[[Mapping[st
     if len(source) > _MAX_SOURCE:
         raise TemplateRefused(part, None, f"longer than {_MAX_SOURCE} characters")
     try:
+        sandbox.refuse_what_burns(part, source)
         return sandbox.from_string(source).render
     except TemplateError as error:
         raise TemplateRefused(part, getattr(error, "lineno", None), str(error)) from error

@@ -6,6 +6,7 @@ from time import monotonic
 import asyncpg
 
 from services.dispatcher.domain.creditor import CreditorCard
+from services.dispatcher.store.own_texts import OwnTexts
 from shared.flow import Flow
 
 CREDITOR = (
@@ -18,7 +19,8 @@ FRESH_SECONDS = 5.0
 class Cards:
     """`email_from`, `sms_from`: for creditors that have none of their own."""
 
-    def __init__(self, email_from: str, sms_from: str | None) -> None:
+    def __init__(self, email_from: str, sms_from: str | None, texts: OwnTexts) -> None:
+        self._texts = texts
         self._email_from = email_from
         self._sms_from = sms_from
         self._flows: dict[int, Flow] = {}
@@ -35,12 +37,13 @@ class Cards:
         return self._flows
 
     async def load(self, connection: asyncpg.Connection, ids: Iterable[int]) -> None:
-        """Makes `creditor` answer for these, with what is at most some seconds old."""
+        """Makes `creditor` answer for these, with what is at most some seconds old; operators' texts too."""
         now = monotonic()
         missing = [key for key in ids if self._creditors.get(key, (0.0,))[0] < now]
         if missing:
             for row in await connection.fetch(CREDITOR, missing):
                 self._creditors[row["id"]] = (now + FRESH_SECONDS, self._card(row))
+        await self._texts.refresh(connection)
 
     def flow(self, key: int) -> Flow:
         return self._flows[key]

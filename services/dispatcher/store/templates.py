@@ -1,0 +1,94 @@
+"""Operators' texts: versions that never change, and the newest of each, which is in force.
+
+True here: versions of all texts are stored one after the other, so a process that has read up to an id has missed none.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import asyncpg
+
+from shared.content import TemplateSource
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    name: str
+    channel: str
+    locale: str
+
+
+@dataclass(frozen=True, slots=True)
+class TextVersion:
+    """`source`: what was written where the html is not it: {"html": ...} or {"mjml": ...}."""
+
+    id: int
+    key: Key
+    version: int
+    text: TemplateSource
+    source: dict[str, Any]
+    created_at: datetime
+
+
+_COLUMNS = "id, name, channel, locale, version, subject, body, html, source, created_at"
+_NEWEST = f"""
+SELECT DISTINCT ON (name, channel, locale) {_COLUMNS} FROM template_version
+ WHERE id > $1 ORDER BY name, channel, locale, version DESC
+"""
+_SAVE = f"""
+WITH newest AS (
+  SELECT {_COLUMNS} FROM template_version WHERE (name, channel, locale) = ($1, $2, $3) ORDER BY version DESC LIMIT 1
+), added AS (
+  INSERT INTO template_version (name, channel, locale, version, subject, body, html, source)
+  SELECT $1, $2, $3, coalesce((SELECT version FROM newest), 0) + 1, $4, $5, $6, $7
+   WHERE NOT EXISTS (SELECT FROM newest WHERE subject = $4 AND body = $5 AND html IS NOT DISTINCT FROM $6 AND source = $7)
+  RETURNING {_COLUMNS})
+SELECT *, true AS fresh FROM added UNION ALL SELECT *, false FROM newest WHERE NOT EXISTS (SELECT FROM added)
+"""
+_PAGE = f"""
+SELECT DISTINCT ON (name, channel, locale) {_COLUMNS} FROM template_version
+ WHERE (name, channel, locale) > ($1, $2, $3) AND ($4::text IS NULL OR name = $4)
+ ORDER BY name, channel, locale, version DESC LIMIT $5
+"""
+
+
+async def save(
+    tx: asyncpg.Connection, key: Key, text: TemplateSource, source: dict[str, Any]
+) -> tuple[TextVersion, bool]:
+    """The version, and whether it is new: the newest one's own content again is that version."""
+    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('template', 0))")
+    row = await tx.fetchrow(_SAVE, key.name, key.channel, key.locale, text.subject, text.text, text.html, source)
+    assert row is not None
+    return _version(row), row["fresh"]
+
+
+async def newest(connection: asyncpg.Connection, after: int) -> list[TextVersion]:
+    """Of each text that has a version above this id, the newest."""
+    return [_version(row) for row in await connection.fetch(_NEWEST, after)]
+
+
+async def page(connection: asyncpg.Connection, name: str | None, after: Key, limit: int) -> list[TextVersion]:
+    rows = await connection.fetch(_PAGE, after.name, after.channel, after.locale, name, limit)
+    return [_version(row) for row in rows]
+
+
+async def versions(connection: asyncpg.Connection, key: Key, below: int | None, limit: int) -> list[TextVersion]:
+    """Newest first."""
+    sql = (
+        f"SELECT {_COLUMNS} FROM template_version WHERE (name, channel, locale) = ($1, $2, $3) "
+        "AND ($4::integer IS NULL OR version < $4) ORDER BY version DESC LIMIT $5"
+    )
+    rows = await connection.fetch(sql, key.name, key.channel, key.locale, below, limit)
+    return [_version(row) for row in rows]
+
+
+def _version(row: asyncpg.Record) -> TextVersion:
+    return TextVersion(
+        row["id"],
+        Key(row["name"], row["channel"], row["locale"]),
+        row["version"],
+        TemplateSource(row["subject"], row["body"], row["html"]),
+        row["source"],
+        row["created_at"],
+    )
