@@ -393,6 +393,7 @@ class Attempt(SQLModel, table=True):
             postgresql_where=text("state = 'accepted' AND receipt_due IS NOT NULL"),
         ),
         Index("ix_attempt_at", "at", postgresql_using="brin"),
+        Index("ix_attempt_carried", "carried_by", "carried_fence", postgresql_where=text("carried_by IS NOT NULL")),
     )
     # No foreign keys: reminders and contact points are never deleted, and a check would look each one up for each mail.
     reminder_id: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
@@ -412,6 +413,8 @@ class Attempt(SQLModel, table=True):
     at: datetime | None = Field(default=None, sa_column=moment(default=BUSINESS_NOW))
     lease: datetime = Field(sa_column=moment())
     receipt_due: datetime | None = Field(default=None, sa_column=moment(null=True))
+    carried_by: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
+    carried_fence: int | None = Field(default=None, sa_column=Column(Integer, nullable=True))
 
 
 class Receipt(SQLModel, table=True):

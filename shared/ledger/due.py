@@ -70,6 +70,13 @@ async def queue_due(
     return [Queued(*row) for row in rows]
 
 
+async def queue_together(
+    tx: asyncpg.Connection, ids: Sequence[int], *, limit: int, now: datetime | None = None
+) -> list[Queued]:
+    """In the same transaction: what else is due of the customers of these rows, which ride on one message with others."""
+    return [Queued(*row) for row in await tx.fetch("SELECT * FROM queue_together($1, $2, $3)", ids, now, limit)]
+
+
 async def skip_queued(
     tx: asyncpg.Connection, rows: Mapping[int, str], reason: str, now: datetime | None = None
 ) -> None:

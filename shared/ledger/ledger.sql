@@ -96,29 +96,16 @@ $$;
 -- Where a polled source is configured and has not said lately what is owed, a row stays pending and is looked at again soon.
 -- Rows whose time has passed or was never fixed are left for the calendar (see to_retime). Answers every row that it moved; the
 -- caller inserts occurrence n + 1 of those that repeat, in this transaction, and publishes the queued ones after it.
-CREATE OR REPLACE FUNCTION queue_due(p_now timestamptz, p_limit integer, p_max_queued integer)
+CREATE OR REPLACE FUNCTION queue_these(p_ids bigint[], p_invoices bigint[], p_now timestamptz)
 RETURNS TABLE (id bigint, state text, urgent boolean, repeats boolean) LANGUAGE plpgsql AS
 $$
 #variable_conflict use_column
 DECLARE
-  v_now timestamptz := coalesce(p_now, business_now());
-  v_room integer;
-  v_ids bigint[];
-  v_invoices bigint[];
+  v_now timestamptz := p_now;
+  v_ids bigint[] := p_ids;
+  v_invoices bigint[] := p_invoices;
   v_fresh interval := (SELECT c.fresh_for FROM payment_check c);
 BEGIN
-  -- Asked many times a second, mostly in vain; counting what is queued costs more than looking.
-  IF NOT EXISTS (SELECT FROM reminder r WHERE r.sought = 'pending' AND r.due_at <= v_now AND r.send_until > v_now) THEN RETURN; END IF;
-  SELECT least(p_limit, p_max_queued - count(*)) INTO v_room
-    FROM (SELECT FROM reminder r WHERE r.sought = 'queued' LIMIT p_max_queued) q;
-  IF v_room <= 0 THEN RETURN; END IF;
-
-  SELECT array_agg(c.id), array_agg(DISTINCT c.invoice_id) INTO v_ids, v_invoices
-    FROM (SELECT r.id, r.invoice_id FROM reminder r
-           WHERE r.sought = 'pending' AND r.due_at <= v_now AND r.send_until > v_now
-           ORDER BY r.due_at, r.id LIMIT v_room) c;
-  IF v_ids IS NULL THEN RETURN; END IF;
-
   SELECT array_agg(l.id) INTO v_invoices
     FROM (SELECT i.id FROM invoice i WHERE i.id = ANY (v_invoices) ORDER BY i.id FOR SHARE SKIP LOCKED) l;
 
@@ -147,6 +134,55 @@ BEGIN
   SELECT m.id, m.state, m.urgent, m.repeats FROM moved m WHERE NOT m.unchecked;
 
   PERFORM follow(v_ids, v_now);
+END
+$$;
+
+-- What is due, the longest due first, as long as there is room in the queue.
+CREATE OR REPLACE FUNCTION queue_due(p_now timestamptz, p_limit integer, p_max_queued integer)
+RETURNS TABLE (id bigint, state text, urgent boolean, repeats boolean) LANGUAGE plpgsql AS
+$$
+#variable_conflict use_column
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_room integer;
+  v_ids bigint[];
+  v_invoices bigint[];
+BEGIN
+  -- Asked many times a second, mostly in vain; counting what is queued costs more than looking.
+  IF NOT EXISTS (SELECT FROM reminder r WHERE r.sought = 'pending' AND r.due_at <= v_now AND r.send_until > v_now) THEN RETURN; END IF;
+  SELECT least(p_limit, p_max_queued - count(*)) INTO v_room
+    FROM (SELECT FROM reminder r WHERE r.sought = 'queued' LIMIT p_max_queued) q;
+  IF v_room <= 0 THEN RETURN; END IF;
+
+  SELECT array_agg(c.id), array_agg(DISTINCT c.invoice_id) INTO v_ids, v_invoices
+    FROM (SELECT r.id, r.invoice_id FROM reminder r
+           WHERE r.sought = 'pending' AND r.due_at <= v_now AND r.send_until > v_now
+           ORDER BY r.due_at, r.id LIMIT v_room) c;
+  IF v_ids IS NOT NULL THEN RETURN QUERY SELECT * FROM queue_these(v_ids, v_invoices, v_now); END IF;
+END
+$$;
+
+-- Right after it, for queued rows that ride on one message with the others of their customer and creditor: what else of these is
+-- due is queued too, in the same transaction, so that no dispatcher ever sees a part of it.
+CREATE OR REPLACE FUNCTION queue_together(p_ids bigint[], p_now timestamptz, p_limit integer)
+RETURNS TABLE (id bigint, state text, urgent boolean, repeats boolean)
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS
+$$
+#variable_conflict use_column
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_ids bigint[];
+  v_invoices bigint[];
+BEGIN
+  SELECT array_agg(c.id), array_agg(DISTINCT c.invoice_id) INTO v_ids, v_invoices
+    FROM (SELECT r.id, r.invoice_id FROM reminder r
+           WHERE r.invoice_id IN (SELECT i.id FROM (SELECT DISTINCT k.customer_id, k.creditor_id FROM reminder q
+                                                      JOIN invoice k ON k.id = q.invoice_id WHERE q.id = ANY (p_ids)) o
+                                    JOIN invoice i ON i.customer_id = o.customer_id AND i.creditor_id = o.creditor_id
+                                   WHERE i.settled_at IS NULL AND i.closed_as IS NULL)
+             AND r.state = 'pending' AND r.requires_open AND r.due_at <= v_now AND r.send_until > v_now
+           ORDER BY r.due_at, r.id LIMIT p_limit) c;
+  IF v_ids IS NOT NULL THEN RETURN QUERY SELECT * FROM queue_these(v_ids, v_invoices, v_now); END IF;
 END
 $$;
 
@@ -427,9 +463,12 @@ $$;
 -- Verdicts: claimed | cancelled | skipped | failed | moved | late | capped | giveback.
 -- Only what is claimed counts against the caps, so that what goes back is not counted when it comes again.
 -- Rows that are no longer queued are not answered at all: somebody else has them.
+-- p_together: rows of one number shall ride on one message, and count once against the caps; p_per_day, p_per_week, p_gaps: the caps
+-- of each row. NULL instead of these four: each row by itself, without caps.
 CREATE OR REPLACE FUNCTION claim(
   p_now timestamptz, p_ids bigint[], p_channels text[], p_contacts bigint[], p_providers text[], p_costs numeric[],
-  p_alternatives integer[], p_reasons text[], p_worker text, p_lease interval, p_per_day integer, p_per_week integer, p_gap interval)
+  p_alternatives integer[], p_reasons text[], p_together integer[], p_worker text, p_lease interval, p_per_day integer[],
+  p_per_week integer[], p_gaps interval[])
 RETURNS TABLE (
   reminder_id bigint, verdict text, fence integer, channel text, contact_point_id bigint, address text, contact_token text,
   invoice_id bigint, invoice_ref text, number text, currency text, issue_date date, payment_url text, payment_reference text,
@@ -442,7 +481,7 @@ $$
 #variable_conflict use_column
 DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
-  v_capped boolean := p_per_day IS NOT NULL OR p_per_week IS NOT NULL OR p_gap IS NOT NULL;
+  v_capped boolean := p_per_day IS NOT NULL OR p_per_week IS NOT NULL OR p_gaps IS NOT NULL;
   v_fresh interval := (SELECT k.fresh_for FROM payment_check k);
 BEGIN
   PERFORM FROM invoice i
@@ -483,9 +522,10 @@ BEGIN
            coalesce(n.amount, t.amount) AS amount, coalesce(n.open_amount, t.open_amount) AS open_amount,
            coalesce(n.due_date, t.due_date) AS due_date, n.no, t.installments,
            u.id AS customer_id, u.ref AS customer_ref, u.name AS customer_name, coalesce(u.locale, c.locale) AS locale,
-           coalesce(u.timezone, c.timezone) AS timezone, r.requires_open AND r.fence = 0 AS counts, r.urgent, r.due_at
-      FROM unnest(p_ids, p_channels, p_contacts, p_providers, p_costs, p_alternatives, p_reasons)
-           AS w (id, channel, contact, provider, cost, alternatives, reason)
+           coalesce(u.timezone, c.timezone) AS timezone, r.requires_open AND r.fence = 0 AS counts, r.urgent, r.due_at,
+           w.together, w.per_day, w.per_week, w.gap
+      FROM unnest(p_ids, p_channels, p_contacts, p_providers, p_costs, p_alternatives, p_reasons, p_together, p_per_day, p_per_week, p_gaps)
+           AS w (id, channel, contact, provider, cost, alternatives, reason, together, per_day, per_week, gap)
       JOIN reminder r ON r.id = w.id JOIN invoice i ON i.id = r.invoice_id JOIN customer u ON u.id = i.customer_id
       JOIN creditor c ON c.id = i.creditor_id
       LEFT JOIN installment n ON n.id = r.installment_id
@@ -499,15 +539,17 @@ BEGIN
   ), asked AS (
     SELECT j.id, j.customer_id, k.last_at, l.today, l.monday,
            CASE WHEN k.day = l.today THEN k.day_n ELSE 0 END AS day_n, CASE WHEN k.week = l.monday THEN k.week_n ELSE 0 END AS week_n,
-           row_number() OVER (PARTITION BY j.customer_id ORDER BY j.urgent DESC, j.due_at, j.id) AS nth
+           dense_rank() OVER (PARTITION BY j.customer_id ORDER BY j.together, CASE WHEN j.together IS NULL THEN j.urgent END DESC,
+             CASE WHEN j.together IS NULL THEN j.due_at END, CASE WHEN j.together IS NULL THEN j.id END) AS nth,
+           j.per_day, j.per_week, j.gap
       FROM judged j JOIN customer_contact k ON k.customer_id = j.customer_id
       CROSS JOIN LATERAL (SELECT (v_now AT TIME ZONE j.timezone)::date AS today,
                                  date_trunc('week', v_now AT TIME ZONE j.timezone)::date AS monday) l
      WHERE v_capped AND j.verdict = 'claimed' AND j.counts
   ), capped AS (
     SELECT a.id FROM asked a
-     WHERE a.day_n + a.nth > p_per_day OR a.week_n + a.nth > p_per_week
-        OR (p_gap > interval '0' AND (a.nth > 1 OR a.last_at > v_now - p_gap))
+     WHERE a.day_n + a.nth > a.per_day OR a.week_n + a.nth > a.per_week
+        OR (a.gap > interval '0' AND (a.nth > 1 OR a.last_at > v_now - a.gap))
   ), tried AS (
     INSERT INTO attempt (reminder_id, fence, invoice_id, channel, contact_point_id, provider, state, cost, alternatives, why, worker,
                          started, at, lease)
@@ -520,7 +562,7 @@ BEGIN
   ), counted AS (
     UPDATE customer_contact k
        SET last_at = v_now, day = n.today, day_n = n.day_n + n.times, week = n.monday, week_n = n.week_n + n.times
-      FROM (SELECT a.customer_id, a.today, a.monday, a.day_n, a.week_n, count(*) AS times FROM asked a JOIN tried t ON t.reminder_id = a.id
+      FROM (SELECT a.customer_id, a.today, a.monday, a.day_n, a.week_n, count(DISTINCT a.nth) AS times FROM asked a JOIN tried t ON t.reminder_id = a.id
              GROUP BY 1, 2, 3, 4, 5) n
      WHERE k.customer_id = n.customer_id
   ), final AS (
@@ -558,6 +600,32 @@ BEGIN
   PERFORM follow(p_ids, v_now);
 END
 $$;
+
+-- Between a claim and the hand-off: these attempts go in one message, that of their carrier, whose text it is and which costs for all.
+-- What is heard of the carrier's attempt counts for each of them (see riders).
+CREATE OR REPLACE FUNCTION carry(p_ids bigint[], p_fences integer[], p_carriers bigint[], p_carrier_fences integer[], p_now timestamptz)
+RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+BEGIN
+  PERFORM FROM reminder r WHERE r.id = ANY (p_ids) ORDER BY r.id FOR UPDATE;
+  UPDATE attempt a SET carried_by = c.carrier, carried_fence = c.carrier_fence, cost = 0
+    FROM unnest(p_ids, p_fences, p_carriers, p_carrier_fences) AS c (id, fence, carrier, carrier_fence)
+   WHERE a.reminder_id = c.id AND a.fence = c.fence AND c.id <> c.carrier;
+
+  INSERT INTO event (at, invoice_id, reminder_id, kind, data)
+  SELECT v_now, r.invoice_id, r.id, 'reminder.grouped',
+         jsonb_build_object('step', r.step, 'fence', c.fence, 'invoices', count(*) OVER (PARTITION BY c.carrier), 'says', s.step,
+                            'carried_by', CASE WHEN c.id <> c.carrier THEN i.ref END)
+    FROM unnest(p_ids, p_fences, p_carriers) AS c (id, fence, carrier)
+    JOIN reminder r ON r.id = c.id JOIN reminder s ON s.id = c.carrier JOIN invoice i ON i.id = s.invoice_id;
+END
+$$;
+
+-- The attempts that went in the message of this one.
+CREATE OR REPLACE FUNCTION riders(p_id bigint, p_fence integer) RETURNS TABLE (reminder_id bigint, fence integer) LANGUAGE sql STABLE AS
+$$ SELECT a.reminder_id, a.fence FROM attempt a WHERE a.carried_by = p_id AND a.carried_fence = p_fence $$;
 
 -- Rows that the caller could not take in time: pending again, due a little later. Only from queued.
 CREATE OR REPLACE FUNCTION give_back(p_ids bigint[], p_due timestamptz[]) RETURNS void LANGUAGE sql AS

@@ -14,7 +14,8 @@ import asyncpg
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What the look expects for a reminder. `channel` None: it found no way, and `reason` says why."""
+    """What the look expects for a reminder. `channel` None: it found no way, and `reason` says why. Those with one number
+    in `together` shall ride on one message. `caps`: of its own flow, beside those for all."""
 
     reminder_id: int
     channel: str | None
@@ -23,6 +24,8 @@ class Wanted:
     cost: Decimal | None
     alternatives: int
     reason: str | None = None
+    together: int | None = None
+    caps: "Caps | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +35,22 @@ class Caps:
     per_day: int | None = None
     per_week: int | None = None
     gap: timedelta | None = None
+
+    def within(self, other: "Caps | None") -> "Caps":
+        """The stricter of both in each."""
+        if other is None:
+            return self
+        return Caps(
+            _least(self.per_day, other.per_day), _least(self.per_week, other.per_week), _most(self.gap, other.gap)
+        )
+
+
+def _least(one: int | None, other: int | None) -> int | None:
+    return min((limit for limit in (one, other) if limit is not None), default=None)
+
+
+def _most(one: timedelta | None, other: timedelta | None) -> timedelta | None:
+    return max((gap for gap in (one, other) if gap is not None), default=None)
 
 
 class Claim(NamedTuple):
@@ -118,9 +137,11 @@ async def claim(
     caps: Caps,
     now: datetime | None = None,
 ) -> list[Claim]:
-    """Take t0 = monotonic() before this call: the hand-off window runs from there."""
+    """Take t0 = monotonic() before this call: the hand-off window runs from there. Right after it, before anything is
+    handed over, `carry` what goes in one message."""
+    limits = [caps.within(w.caps) for w in wanted]
     rows = await connection.fetch(
-        "SELECT * FROM claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        "SELECT * FROM claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         now,
         [w.reminder_id for w in wanted],
         [w.channel for w in wanted],
@@ -129,13 +150,36 @@ async def claim(
         [w.cost for w in wanted],
         [w.alternatives for w in wanted],
         [w.reason for w in wanted],
+        _unless_none([w.together for w in wanted]),
         worker,
         lease,
-        caps.per_day,
-        caps.per_week,
-        caps.gap,
+        _unless_none([limit.per_day for limit in limits]),
+        _unless_none([limit.per_week for limit in limits]),
+        _unless_none([limit.gap for limit in limits]),
     )
     return [Claim._make(row) for row in rows]
+
+
+def _unless_none(values: list[Any]) -> list[Any] | None:
+    return None if all(value is None for value in values) else values
+
+
+async def carry(connection: asyncpg.Connection, groups: Sequence[Sequence[Claim]], now: datetime | None = None) -> None:
+    """What is claimed and goes in one message; the first of each group carries it."""
+    ridden = [(one, group[0]) for group in groups for one in group]
+    await connection.execute(
+        "SELECT carry($1, $2, $3, $4, $5)",
+        [one.reminder_id for one, _ in ridden],
+        [one.fence for one, _ in ridden],
+        [carrier.reminder_id for _, carrier in ridden],
+        [carrier.fence for _, carrier in ridden],
+        now,
+    )
+
+
+async def riders(connection: asyncpg.Connection, reminder_id: int, fence: int) -> list[tuple[int, int]]:
+    """The attempts that went in the message of this one, as (reminder, fence)."""
+    return [(row[0], row[1]) for row in await connection.fetch("SELECT * FROM riders($1, $2)", reminder_id, fence)]
 
 
 async def give_back(connection: asyncpg.Connection, due: Sequence[tuple[int, datetime]]) -> None:

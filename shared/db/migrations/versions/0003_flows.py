@@ -9,7 +9,7 @@ depends_on = None
 
 
 def upgrade() -> None:
-    for statement in (*ANCHORS, *HOLDS, *PROMISES, *PAY_LINKS, *TEMPLATES):
+    for statement in (*ANCHORS, *HOLDS, *PROMISES, *PAY_LINKS, *TEMPLATES, *GROUPS):
         op.execute(statement)
 
 
@@ -71,4 +71,11 @@ TEMPLATES = (
       CONSTRAINT pk_template_version PRIMARY KEY (id),
       CONSTRAINT uq_template_version_name_channel_locale_version UNIQUE (name, channel, locale, version))
     """,
+)
+GROUPS = (
+    "ALTER TABLE attempt ADD COLUMN carried_by bigint, ADD COLUMN carried_fence integer",
+    "CREATE INDEX ix_attempt_carried ON attempt (carried_by, carried_fence) WHERE carried_by IS NOT NULL",
+    # claim() tells what rides together, and the caps of each row.
+    "DROP FUNCTION IF EXISTS claim(timestamptz, bigint[], text[], bigint[], text[], numeric[], integer[], text[],"
+    " text, interval, integer, integer, interval)",
 )
