@@ -13,6 +13,9 @@ class PaymentsSettings(Settings):
     reconcile_seconds: float = Field(
         60.0, gt=0, le=3600, description="seconds between two looks for payments without their invoice"
     )
+    check_poll: float = Field(
+        1.0, gt=0, le=60, description="seconds between two looks for reminders of which a polled source has to be asked"
+    )
     announce_poll: float = Field(
         0.5, gt=0, le=60, description="seconds between two looks for what webhook endpoints have to be told"
     )

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+from services.payments.adapters.http_poll import HttpAsker
 from services.payments.adapters.registry import reader_of, webhook_of
 from services.payments.api import (
     pay_links,
@@ -16,8 +17,11 @@ from services.payments.api import (
 from services.payments.api.parts import PaymentsParts
 from services.payments.domain.customer_word import Bounds
 from services.payments.domain.matching import Rules
+from services.payments.domain.poll_settings import MOST_SECONDS
+from services.payments.handlers.check_payments import PaymentCheck
 from services.payments.handlers.deliver_announcements import AT_ONCE, Announcer
 from services.payments.handlers.known_sources import KnownSources
+from services.payments.handlers.poller import Poller
 from services.payments.handlers.record_payment import PaymentRecorder
 from services.payments.handlers.take_word import TakeWord
 from services.payments.settings import PaymentsSettings
@@ -30,6 +34,7 @@ from shared.settings import LedgerSettings
 from shared.web.service import Service, database_check
 
 ROLE = "dunnock_payments"
+POLLED_AT_ONCE = 40  # connections, to all polled sources
 LIMITS = {"lock_timeout": "3s", "statement_timeout": "4s"}  # so that a webhook's 503 leaves within 5 seconds
 
 
@@ -45,9 +50,18 @@ def build(
     recorder = PaymentRecorder(db, window, held)
     rules = Rules(settings.match_threshold, settings.match_fees)
     take_word = TakeWord(db, window, timedelta(days=settings.pay_link_days), _bounds(settings))
-    parts = PaymentsParts(db, KnownSources(db, webhook_of), recorder, documents, guard, take_word, rules, reader_of)
+    asker = HttpAsker(guarded_client(guard, timeout=MOST_SECONDS, connections=POLLED_AT_ONCE))
+    check = PaymentCheck(db, Poller(asker), window)
+    parts = PaymentsParts(
+        db, KnownSources(db, webhook_of), recorder, documents, guard, take_word, rules, reader_of, check
+    )
     endpoints = guarded_client(guard, timeout=settings.announce_timeout, connections=MOST * AT_ONCE)
-    worker = PaymentsWorker(db, settings, Announcer(db, endpoints, settings.announce_timeout))
+    worker = PaymentsWorker(db, settings, Announcer(db, endpoints, settings.announce_timeout), check)
+
+    async def stop() -> None:
+        await worker.stop()
+        await asker.close()
+
     return Service(
         name="payments",
         routers=[
@@ -62,7 +76,7 @@ def build(
         ],
         parts=[parts],
         start=worker.start,
-        stop=worker.stop,
+        stop=stop,
         checks={"database": database_check(db)},
     )
 

@@ -1,4 +1,4 @@
-"""What payments does by itself: reconcile, announce, and forget old answers.
+"""What payments does by itself: reconcile, announce, ask what is paid ahead of reminders, and forget what is old.
 
 True here: a turn that fails is logged and the next one comes; two processes may do it at once; stopping waits for no
 more than a turn.
@@ -10,6 +10,7 @@ from datetime import timedelta
 
 import structlog
 
+from services.payments.handlers.check_payments import PaymentCheck
 from services.payments.handlers.deliver_announcements import Announcer
 from services.payments.handlers.derive_announcements import derive_announcements
 from services.payments.handlers.reconcile import reconcile
@@ -26,10 +27,13 @@ log = structlog.get_logger("payments")
 
 
 class PaymentsWorker:
-    def __init__(self, db: Database, settings: PaymentsSettings, announcer: Announcer) -> None:
+    def __init__(
+        self, db: Database, settings: PaymentsSettings, announcer: Announcer, payment_check: PaymentCheck
+    ) -> None:
         self._db = db
         self._settings = settings
         self._announcer = announcer
+        self._payment_check = payment_check
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
@@ -39,11 +43,13 @@ class PaymentsWorker:
             asyncio.create_task(self._every(self._settings.reconcile_seconds, self._reconcile)),
             asyncio.create_task(self._every(self._settings.announce_poll, self._announce)),
             asyncio.create_task(self._every(self._settings.announce_poll, self._announcer.deliver)),
+            asyncio.create_task(self._every(self._settings.check_poll, self._ask_ahead)),
             asyncio.create_task(self._every(CLEAN_EVERY, self._clean)),
         ]
 
     async def stop(self) -> None:
         self._stopping.set()
+        self._announcer.stop()
         await asyncio.gather(*self._tasks)
         self._tasks = []
         await self._announcer.close()
@@ -65,6 +71,9 @@ class PaymentsWorker:
 
     async def _announce(self) -> None:
         await derive_announcements(self._db)
+
+    async def _ask_ahead(self) -> None:
+        await self._payment_check.ask_ahead()
 
     async def _clean(self) -> None:
         kept = timedelta(days=self._settings.keep_announcements_days)

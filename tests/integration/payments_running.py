@@ -133,5 +133,6 @@ async def payments_running(
             assert (await http.put("/v1/sources/bank", json=put, headers=BEARER)).status_code == 201
             yield running
     finally:
+        await service.stop()
         await db.close()
         await owning.close()

@@ -28,9 +28,9 @@ class Polling:
         self.now = datetime.now(UTC)
         self.said = 0
 
-    async def begin(self, **columns: object) -> None:
+    async def begin(self) -> None:
         self.bank, self.erp = await factories.source(self.db), await factories.source(self.db, "erp", "http_poll")
-        self.invoice = await factories.invoice(self.db, ("60.00", "40.00"), reminders=1, thank_you=True, **columns)
+        self.invoice = await factories.invoice(self.db, ("60.00", "40.00"), reminders=1, thank_you=True)
 
     async def poll(self, open_amount: str | None, asked: datetime | None = None) -> list[Polled]:
         self.now += timedelta(seconds=1)
@@ -56,7 +56,7 @@ class Polling:
         )
         await record_payment(self.db, said, window=WINDOW, now=self.now)
 
-    async def state(self) -> tuple[list[Decimal], Decimal, bool]:
+    async def state(self) -> tuple[list[int], int, bool]:
         """(what is open of each installment, money that is over, whether it counts as paid)"""
         rows = await self.db.fetch(
             "SELECT open_amount FROM installment WHERE invoice_id = $1 ORDER BY no", self.invoice.id
@@ -65,7 +65,7 @@ class Polling:
             "SELECT sum(amount - allocated) FROM payment WHERE invoice_id = $1", self.invoice.id
         )
         paid = await self.db.fetchval("SELECT settled_at IS NOT NULL FROM invoice WHERE id = $1", self.invoice.id)
-        return [row[0] for row in rows], over or Decimal(0), paid
+        return [int(row[0]) for row in rows], int(over or 0), paid
 
     async def states(self) -> list[tuple[str, str | None]]:
         sql = "SELECT state, reason FROM reminder WHERE invoice_id = $1 ORDER BY id"
@@ -98,11 +98,11 @@ async def test_what_the_erp_calls_paid_is_paid_and_stops_what_was_planned(pollin
 async def test_the_erps_open_amount_fills_the_oldest_date_first_and_can_rise_again(polling: Polling) -> None:
     await polling.begin()
     await polling.poll("30.00")
-    assert await polling.state() == ([0, Decimal(30)], 0, False)
+    assert await polling.state() == ([0, 30], 0, False)
     await polling.poll("90.00")
-    assert await polling.state() == ([Decimal(50), Decimal(40)], 0, False)
+    assert await polling.state() == ([50, 40], 0, False)
     await polling.poll(None)
-    assert await polling.state() == ([Decimal(60), Decimal(40)], 0, False)
+    assert await polling.state() == ([60, 40], 0, False)
 
 
 async def pay_all(world: Polling) -> None:
@@ -128,10 +128,10 @@ async def poll_half(world: Polling) -> None:
 @pytest.mark.parametrize(
     ("acts", "end"),
     [
-        ((pay_half, poll_half), ([0, Decimal(40)], 0, False)),
+        ((pay_half, poll_half), ([0, 40], 0, False)),
         ((pay_half, pay_rest, poll_half), ([0, 0], 0, True)),
-        ((pay_half, pay_rest, reverse_rest, poll_half), ([0, Decimal(40)], 0, False)),
-        ((pay_rest, poll_half), ([0, Decimal(40)], 0, False)),
+        ((pay_half, pay_rest, reverse_rest, poll_half), ([0, 40], 0, False)),
+        ((pay_rest, poll_half), ([0, 40], 0, False)),
         ((pay_all, poll_half), ([0, 0], 0, True)),
     ],
 )

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
+from services.payments.adapters.http_poll import HttpAsker
+from services.payments.handlers.check_payments import PaymentCheck
 from services.payments.handlers.deliver_announcements import Announcer
+from services.payments.handlers.poller import Poller
 from services.payments.handlers.reconcile import reconcile
 from services.payments.settings import PaymentsSettings
 from services.payments.worker import PaymentsWorker
@@ -222,7 +226,8 @@ async def test_the_worker_reconciles_and_forgets_old_answers(erp: Payments) -> N
             age,
         )
     announcer = Announcer(erp.db, httpx.AsyncClient(), 1.0)
-    worker = PaymentsWorker(erp.db, PaymentsSettings(reconcile_seconds=0.05), announcer)
+    check = PaymentCheck(erp.db, Poller(HttpAsker(httpx.AsyncClient())), timedelta(0))
+    worker = PaymentsWorker(erp.db, PaymentsSettings(reconcile_seconds=0.05), announcer, check)
     await worker.start()
     try:
         async with asyncio.timeout(10):

@@ -11,9 +11,10 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+from services.payments.domain.expressions import compiled
 from services.payments.domain.minor_units import from_minor
 from services.payments.domain.ports import Headers, Heard, Unreadable
-from services.payments.domain.source_settings import HmacSettings, Signature, compiled, secret_bytes
+from services.payments.domain.source_settings import HmacSettings, Signature, secret_bytes
 from shared.kernel.ids import parse_ref
 
 _TIME = re.compile(rb"[0-9]{1,13}")

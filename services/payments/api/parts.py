@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from services.payments.domain.matching import Rules
 from services.payments.domain.statement import StatementReader
+from services.payments.handlers.check_payments import PaymentCheck
 from services.payments.handlers.known_sources import KnownSources
 from services.payments.handlers.record_payment import PaymentRecorder
 from services.payments.handlers.take_word import TakeWord
@@ -23,3 +24,4 @@ class PaymentsParts:
     take_word: TakeWord
     rules: Rules
     reader_of: Callable[[bytes], StatementReader]
+    payment_check: PaymentCheck

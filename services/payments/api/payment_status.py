@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends
 from pydantic import BaseModel
 
 from services.payments.api.parts import PaymentsParts
+from services.payments.handlers.check_payments import Asked
 from services.payments.handlers.record_payment import DEADLINE
 from services.payments.store.invoices import Owed, owed_by_ref
 from shared.kernel.errors import NotFound
@@ -45,9 +46,11 @@ class PaymentStatus(BaseModel):
 
 
 class RefreshedStatus(PaymentStatus):
-    """`asked`: the sources that were asked just now; `matched`: whether waiting money was found for this invoice."""
+    """`asked`: the polled sources that answered just now, `unanswered`: the others, each with why; `matched`: whether that,
+    or waiting money, changed what is owed."""
 
     asked: list[str]
+    unanswered: dict[str, str]
     matched: bool
     detail: str
 
@@ -70,6 +73,10 @@ async def status(invoice_id: Ref, parts: Parts) -> PaymentStatus:
     summary="Ask the sources that can be asked, and match what waits; answers after the hand-off barrier",
 )
 async def refresh(invoice_id: Ref, parts: Parts) -> RefreshedStatus:
+    asked = await parts.payment_check.ask_now(invoice_id)
+    if asked is None:
+        raise _missing(invoice_id)
+
     async def match(connection: asyncpg.Connection) -> tuple[Owed, bool, float]:
         before = await _owed(connection, invoice_id)
         touched = await match_waiting(connection, [before.id])
@@ -78,16 +85,30 @@ async def refresh(invoice_id: Ref, parts: Parts) -> RefreshedStatus:
 
     async with asyncio.timeout(DEADLINE):
         owed, matched, wait = await parts.db.retrying(match)
-    await asyncio.sleep(wait)
-    detail = "no payment source that can be asked is configured; this is what is known here"
-    return RefreshedStatus(**_fields(owed), asked=[], matched=matched, detail=detail)
+    await asyncio.sleep(max(wait, asked.wait))
+    changed = matched or asked.changed
+    return RefreshedStatus(
+        **_fields(owed), asked=asked.answered, unanswered=asked.silent, matched=changed, detail=_detail(asked)
+    )
 
 
 async def _owed(connection: asyncpg.Connection, invoice_ref: str) -> Owed:
     owed = await owed_by_ref(connection, invoice_ref)
     if owed is None:
-        raise NotFound(f"there is no invoice {invoice_ref!r}")
+        raise _missing(invoice_ref)
     return owed
+
+
+def _missing(invoice_ref: str) -> NotFound:
+    return NotFound(f"there is no invoice {invoice_ref!r}")
+
+
+def _detail(asked: Asked) -> str:
+    if asked.answered:
+        return "what the sources said just now is booked"
+    if asked.silent:
+        return "no source answered; this is what is known here"
+    return "no payment source that can be asked is configured; this is what is known here"
 
 
 def _fields(owed: Owed) -> dict[str, object]:

@@ -7,7 +7,10 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
 from services.payments.api.parts import PaymentsParts
+from services.payments.domain.poll_settings import HttpPollSettings, places
 from services.payments.domain.source_settings import SourceSettings
+from services.payments.handlers.manage_endpoint import check_target
+from services.payments.store.polling import keep_payment_check
 from services.payments.store.sources import (
     BUILT_IN,
     SourceRow,
@@ -17,6 +20,7 @@ from services.payments.store.sources import (
     put_source,
 )
 from shared.kernel.errors import Conflict, NotFound
+from shared.outgoing import Guard
 from shared.web.auth import Scope, require
 from shared.web.fields import Ref
 from shared.web.paging import Page, Paged
@@ -26,10 +30,11 @@ from shared.web.strict import strict_router
 
 router: APIRouter = strict_router("payment sources")
 Parts = Annotated[PaymentsParts, part(PaymentsParts)]
+SECRET = ("secrets", "headers")
 
 
 class Source(BaseModel):
-    """`secrets`: how many there are; `settings`: everything else that was set."""
+    """`secrets`: how many there are, secret headers too; `settings`: everything else that was set."""
 
     source: str
     kind: str
@@ -49,8 +54,11 @@ async def put(source: Ref, settings: SourceSettings, parts: Parts, response: Res
         raise Conflict(
             f"the source {BUILT_IN!r} is built in: it holds what is recorded by POST /v1/payments; use another name"
         )
+    if isinstance(settings, HttpPollSettings):
+        await check_targets(parts.guard, settings)
     async with parts.db.transaction() as tx:
         row, is_new = await put_source(tx, source, settings.kind, settings.model_dump(mode="json", exclude={"kind"}))
+        await keep_payment_check(tx)
     parts.sources.forget(source)
     response.status_code = 201 if is_new else 200
     return _shown(row)
@@ -96,9 +104,23 @@ async def delete(source: Ref, parts: Parts) -> None:
         raise Conflict(f"the source {BUILT_IN!r} is built in and cannot be removed")
     async with parts.db.connection() as connection:
         found = await delete_source(connection, source)
+        await keep_payment_check(connection)
     parts.sources.forget(source)
     if not found:
         raise _missing(source)
+
+
+async def check_targets(guard: Guard, settings: HttpPollSettings) -> None:
+    """`Invalid` if one of these URLs would never be called."""
+    await check_target(guard, _without_places(settings.url), "/url")
+    if settings.batch is not None:
+        await check_target(guard, _without_places(settings.batch.url), "/batch/url")
+
+
+def _without_places(url: str) -> str:
+    for place in places(url):
+        url = url.replace(f"{{{place}}}", "x")
+    return url
 
 
 def _missing(source: str) -> NotFound:
@@ -106,6 +128,6 @@ def _missing(source: str) -> NotFound:
 
 
 def _shown(row: SourceRow) -> Source:
-    settings = {name: value for name, value in row.config.items() if name != "secrets"}
-    secrets = len(row.config.get("secrets", ()))
+    settings = {name: value for name, value in row.config.items() if name not in SECRET}
+    secrets = sum(len(row.config.get(name, ())) for name in SECRET)
     return Source(source=row.ref, kind=row.kind, secrets=secrets, settings=settings, updated_at=row.updated_at)

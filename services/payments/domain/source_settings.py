@@ -8,13 +8,12 @@ import base64
 import binascii
 import ipaddress
 import re
-from functools import cache
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import jmespath
-from jmespath.exceptions import JMESPathError
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from services.payments.domain.expressions import Path
+from services.payments.domain.poll_settings import HttpPollSettings
 from services.payments.domain.signature import parse_secret
 
 TOLERANCE = 300  # seconds, either way, of the wall clock
@@ -40,14 +39,6 @@ def _header(value: str) -> str:
     return value.lower()
 
 
-def _expression(value: str) -> str:
-    try:
-        jmespath.compile(value)
-    except (JMESPathError, RecursionError):
-        raise ValueError("must be a JMESPath expression, such as data.object.id") from None
-    return value
-
-
 def _signed(value: str) -> str:
     if "{body}" not in value or "{" in _PIECES.sub("", value):
         raise ValueError('must hold {body}, and may hold {timestamp} and {id}, such as "{timestamp}.{body}"')
@@ -56,7 +47,6 @@ def _signed(value: str) -> str:
 
 Text = Annotated[str, Field(min_length=8, max_length=512)]
 Header = Annotated[str, AfterValidator(_header)]
-Path = Annotated[str, Field(min_length=1, max_length=200), AfterValidator(_expression)]
 StandardSecret = Annotated[str, BeforeValidator(_secret), Field(examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])]
 
 
@@ -156,7 +146,8 @@ class StatementSettings(_Settings):
 
 
 SourceSettings = Annotated[
-    StandardWebhookSettings | StripeSettings | HmacSettings | StatementSettings, Field(discriminator="kind")
+    StandardWebhookSettings | StripeSettings | HmacSettings | StatementSettings | HttpPollSettings,
+    Field(discriminator="kind"),
 ]
 
 
@@ -171,9 +162,3 @@ def secret_bytes(text: str, encoding: str) -> bytes:
     except (binascii.Error, ValueError):
         raise ValueError(f"every secret must be {encoding}, as 'signature.secret' says") from None
     return text.encode()
-
-
-@cache
-def compiled(expression: str) -> Any:
-    """A parsed expression; only those of sources come here, so they are few."""
-    return jmespath.compile(expression)

@@ -42,11 +42,16 @@ class Announcer:
         self._lease = timeout + LEASE_MARGIN
         self._busy: Counter[int] = Counter()
         self._sending: set[asyncio.Task[None]] = set()
+        self._stopping = False
 
     async def deliver(self) -> None:
         """Until nothing is due for which there is room; what is slow goes on by itself."""
-        while await self._begin() or await self._ended():
+        while not self._stopping and (await self._begin() or await self._ended()):
             continue
+
+    def stop(self) -> None:
+        """Nothing new is begun; `close` next."""
+        self._stopping = True
 
     async def _begin(self) -> bool:
         async with self._db.connection() as connection:

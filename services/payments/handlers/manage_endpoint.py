@@ -29,12 +29,12 @@ def new_secret() -> str:
     return PREFIX + base64.b64encode(os.urandom(32)).decode()
 
 
-async def check_target(guard: Guard, url: str) -> None:
+async def check_target(guard: Guard, url: str, pointer: str = "/url") -> None:
     """`Invalid` if this URL would never be called."""
     try:
         await guard.check_url(url)
     except TargetRefused as error:
-        raise Invalid(f"/url: {error}", errors=(FieldError("/url", str(error)),)) from None
+        raise Invalid(f"{pointer}: {error}", errors=(FieldError(pointer, str(error)),)) from None
 
 
 async def make_endpoint(db: Database, new: NewEndpoint, once: Once | None) -> tuple[EndpointRow, str | None]:

@@ -1,0 +1,137 @@
+"""Asks polled sources what is owed, and books what they say: ahead of due reminders, and when somebody wants to know now.
+
+True here: without a polled source nothing is asked and nothing is read but one row; what an answer settles stops as a
+webhook's would, under the same locks and behind the same barrier. What nobody can say is an alarm; whether its reminder
+goes is the source's `on_unknown`.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from decimal import Decimal
+from functools import partial
+
+import asyncpg
+import structlog
+from prometheus_client import Counter
+
+from services.payments.domain.poll_settings import HttpPollSettings
+from services.payments.domain.polling import Debt, Open, Unknown
+from services.payments.handlers.poller import Heard, PolledSource, Poller
+from services.payments.store.polling import (
+    POLL_KIND,
+    business_now,
+    debt_of,
+    lead_asking,
+    needed_soon,
+    polled_sources,
+    waive,
+)
+from shared.db.engine import Database
+from shared.kernel.ids import new_token
+from shared.ledger.money import Polled, record_poll
+
+LEASE = timedelta(seconds=60)
+AT_ONCE = 500  # invoices a turn
+CHECKED = Counter("dunnock_payment_checks", "Invoices of which a polled source was asked what is open", ["result"])
+
+log = structlog.get_logger("payments")
+
+
+@dataclass(slots=True)
+class Asked:
+    """`answered`: sources that said something; `silent`: the others, each with why; `changed`: money was moved."""
+
+    answered: list[str] = field(default_factory=list)
+    silent: dict[str, str] = field(default_factory=dict)
+    changed: bool = False
+    wait: float = 0.0
+
+
+class PaymentCheck:
+    """`window`: of the hand-off."""
+
+    def __init__(self, db: Database, poller: Poller, window: timedelta) -> None:
+        self._db = db
+        self._poller = poller
+        self._window = window
+        self._me = new_token()
+
+    async def ask_ahead(self) -> int:
+        """One turn: how many invoices were asked about. Only one process at a time does it."""
+        async with self._db.connection() as connection:
+            fresh = await lead_asking(connection, self._me, LEASE)
+            if fresh is None:
+                return 0
+            debts = await needed_soon(connection, fresh, AT_ONCE)
+            sources = await _sources(connection)
+        by_customer: dict[str, list[Debt]] = {}
+        for debt in debts:
+            by_customer.setdefault(debt.customer_ref, []).append(debt)
+        await asyncio.gather(*(self._check(sources, theirs) for theirs in by_customer.values()))
+        return len(debts)
+
+    async def ask_now(self, invoice_ref: str) -> Asked | None:
+        """None: there is no such invoice. Sit out `wait` before telling anybody."""
+        async with self._db.connection() as connection:
+            debt, sources = await debt_of(connection, invoice_ref), await _sources(connection)
+        return None if debt is None else await self._check(sources, [debt], anew=True)
+
+    async def _check(self, sources: Sequence[PolledSource], debts: list[Debt], *, anew: bool = False) -> Asked:
+        asked = Asked()
+        known: set[int] = set()
+        whys = await asyncio.gather(*(self._one(source, debts, asked, known, anew=anew) for source in sources))
+        for source, why in zip(sources, whys, strict=True):
+            if why is None:
+                asked.answered.append(source.ref)
+            else:
+                asked.silent[source.ref] = why
+        unknown = [debt.id for debt in debts if debt.id not in known]
+        CHECKED.labels("known").inc(len(known))
+        if unknown and sources:
+            await self._nobody_knows(sources, unknown, asked)
+        return asked
+
+    async def _one(
+        self, source: PolledSource, debts: list[Debt], asked: Asked, known: set[int], *, anew: bool
+    ) -> str | None:
+        """Why it could not say something of all, if so."""
+        why = None
+        for heard in await self._poller.poll(source, debts, anew=anew):
+            amounts = {invoice: word.amount for invoice, word in heard.words.items() if isinstance(word, Open)}
+            why = next((word.why for word in heard.words.values() if isinstance(word, Unknown)), why)
+            for polled in await self._book(source, heard, amounts):
+                asked.changed |= polled.changed
+                asked.wait = max(asked.wait, polled.wait)
+            known |= amounts.keys()
+        return why
+
+    async def _book(self, source: PolledSource, heard: Heard, amounts: dict[int, Decimal | None]) -> list[Polled]:
+        if not amounts:
+            return []
+        async with self._db.connection() as connection:
+            asked_at = await business_now(connection) - timedelta(seconds=time.monotonic() - heard.asked)
+        book = partial(record_poll, source_id=source.id, open_amounts=amounts, asked=asked_at, window=self._window)
+        return await self._db.retrying(book)
+
+    async def _nobody_knows(self, sources: Sequence[PolledSource], invoices: list[int], asked: Asked) -> None:
+        CHECKED.labels("unknown").inc(len(invoices))
+        sends = all(source.settings.on_unknown == "send" for source in sources)
+        log.error(
+            "payment_status_unknown",
+            sources=asked.silent,
+            invoices=len(invoices),
+            then="their reminders go unchecked" if sends else "their reminders wait",
+        )
+        if sends:
+            async with self._db.connection() as connection:
+                await waive(connection, invoices)
+
+
+async def _sources(connection: asyncpg.Connection) -> list[PolledSource]:
+    return [
+        PolledSource(row, ref, HttpPollSettings.model_validate({**config, "kind": POLL_KIND}))
+        for row, ref, config in await polled_sources(connection)
+    ]

@@ -1,0 +1,264 @@
+"""Polled sources: asked ahead of reminders and on demand, once per customer, and believed no further than they speak."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from prometheus_client import REGISTRY
+
+from services.payments.adapters.http_poll import HttpAsker
+from services.payments.handlers.check_payments import PaymentCheck
+from services.payments.handlers.poller import AT_ONCE, BREAKS_AFTER, Poller
+from shared.outgoing import LOOPBACK, Allowed, Guard, guarded_client
+from tests import factories
+from tests.doubles.erp_books import TOKEN, ErpBooks, erp_books
+from tests.integration.payments_running import BEARER, Payments, event, payments_running
+
+SOON = timedelta(minutes=3)
+
+
+@pytest.fixture
+async def books() -> AsyncIterator[ErpBooks]:
+    async with erp_books() as answering:
+        yield answering
+
+
+@pytest.fixture
+async def erp(database_dsn: str, tmp_path: Path) -> AsyncIterator[Payments]:
+    async with payments_running(database_dsn, tmp_path) as running:
+        yield running
+
+
+@pytest.fixture
+async def check(erp: Payments) -> AsyncIterator[PaymentCheck]:
+    client = guarded_client(Guard(Allowed.parse(LOOPBACK)), timeout=30)
+    yield PaymentCheck(erp.db, Poller(HttpAsker(client)), timedelta(seconds=0.2))
+    await client.aclose()
+
+
+async def put(erp: Payments, settings: dict[str, Any], name: str = "erp") -> httpx.Response:
+    return await erp.http.put(f"/v1/sources/{name}", json=settings, headers=BEARER)
+
+
+async def due_soon(erp: Payments, count: int = 1, customer: int | None = None) -> list[factories.Made]:
+    """Invoices of one customer, each with a reminder that is due in a few minutes."""
+    made = [await factories.invoice(erp.owner, reminders=1) for _ in range(count)]
+    owner = customer or made[0].customer_id
+    await erp.owner.execute("UPDATE invoice SET customer_id = $1 WHERE id = ANY ($2)", owner, [one.id for one in made])
+    await erp.owner.execute("UPDATE reminder SET due_at = $1 WHERE state = 'pending'", datetime.now(UTC) + SOON)
+    return made
+
+
+async def refresh(erp: Payments, made: factories.Made) -> Any:
+    answer = await erp.http.post(f"/v1/payment-status/{made.ref}/refresh", headers=BEARER)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+async def checked(erp: Payments) -> int:
+    found: int = await erp.owner.fetchval("SELECT count(*) FROM installment WHERE checked_at IS NOT NULL")
+    return found
+
+
+async def test_a_refresh_asks_now_and_stops_what_that_settles(erp: Payments, books: ErpBooks) -> None:
+    assert (await put(erp, books.settings())).status_code == 201
+    (made,) = await due_soon(erp)
+    books.open_amounts[made.ref] = "0.00"
+
+    answer = await refresh(erp, made)
+
+    assert (answer["status"], answer["open_amount"], answer["matched"]) == ("paid", "0.00", True)
+    assert (answer["asked"], answer["unanswered"]) == (["erp"], {})
+    assert await erp.reminders(made.id) == [("step-0", "cancelled", "paid")]
+    assert books.strangers == 0
+
+
+async def test_a_refresh_waits_for_what_was_claimed_before_it(erp: Payments, books: ErpBooks) -> None:
+    await put(erp, books.settings())
+    (made,) = await due_soon(erp)
+    books.open_amounts[made.ref] = "0.00"
+    await factories.attempt(erp.owner, made.reminders[0], made.contact_id)
+
+    began = time.monotonic()
+    await refresh(erp, made)
+
+    assert time.monotonic() - began > 0.3, "the hand-off window of 0.4 s that had just begun"
+
+
+async def test_a_partial_payment_that_the_erp_knows_lowers_what_is_open(erp: Payments, books: ErpBooks) -> None:
+    await put(erp, books.settings())
+    (made,) = await due_soon(erp)
+    books.open_amounts[made.ref] = "30.00"
+    assert (await refresh(erp, made))["open_amount"] == "30.00"
+    await erp.say(event("confirmed", "p1", "70.00", invoice_id=made.ref))
+    assert await erp.open_amounts(made.id) == [Decimal(30)], "the bank speaks of the same money"
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "why"),
+    [
+        (500, None, "HTTP 500"),
+        (302, None, "HTTP 302"),
+        (404, None, "HTTP 404"),
+        (200, b"<html>", "not JSON"),
+        (200, b"{}", "another currency"),
+        (200, b'{"balance": {"open": "much", "currency": "EUR"}}', "not an amount"),
+        (200, b'{"balance": {"open": "0", "currency": "USD"}}', "another currency"),
+        (200, b"[" * 100_000, "not JSON"),
+        (200, b" " * 2_000_000, "no answer"),
+    ],
+)
+async def test_an_answer_that_says_nothing_changes_nothing(
+    erp: Payments, books: ErpBooks, status: int, body: bytes | None, why: str
+) -> None:
+    await put(erp, books.settings())
+    (made,) = await due_soon(erp)
+    books.status, books.body = status, body
+
+    answer = await refresh(erp, made)
+
+    assert (answer["asked"], answer["open_amount"]) == ([], "100.00")
+    assert why in answer["unanswered"]["erp"]
+    assert await checked(erp) == 0
+
+
+async def test_a_refresh_of_nothing_is_404_and_without_a_source_says_so(erp: Payments) -> None:
+    (made,) = await due_soon(erp)
+    assert (await refresh(erp, made))["asked"] == []
+    assert (await erp.http.post("/v1/payment-status/NONE/refresh", headers=BEARER)).status_code == 404
+
+
+async def test_before_reminders_are_due_the_erp_is_asked_once_per_customer(
+    erp: Payments, books: ErpBooks, check: PaymentCheck
+) -> None:
+    await put(erp, books.settings(batch=books.batch(missing="paid")))
+    mine, others = await due_soon(erp, 40), await due_soon(erp, 3)
+    books.open_amounts = {one.ref: "100.00" for one in mine[1:] + others}
+
+    assert await check.ask_ahead() == 43
+
+    assert len(books.asked) == 2
+    assert await checked(erp) == 43
+    assert await erp.open_amounts(mine[0].id) == [0], "it was not in the list any more"
+    assert await check.ask_ahead() == 0, "what was checked is not asked again"
+
+
+async def test_what_is_due_later_or_needs_no_check_is_not_asked(
+    erp: Payments, books: ErpBooks, check: PaymentCheck
+) -> None:
+    await put(erp, books.settings())
+    later, plain, _ = await due_soon(erp, 3)
+    books.open_amounts = {"x": "1.00"}
+    await erp.owner.execute("UPDATE reminder SET due_at = due_at + interval '1 hour' WHERE invoice_id = $1", later.id)
+    await erp.owner.execute("UPDATE reminder SET requires_open = false WHERE invoice_id = $1", plain.id)
+    assert await check.ask_ahead() == 1
+
+
+async def test_without_a_polled_source_nobody_is_asked_and_nothing_is_looked_for(
+    erp: Payments, books: ErpBooks, check: PaymentCheck
+) -> None:
+    await due_soon(erp)
+    assert await check.ask_ahead() == 0
+    await put(erp, books.settings(fresh_seconds=300))
+    await put(erp, books.settings(), "second")
+    assert await erp.owner.fetchval("SELECT fresh_for FROM payment_check") == timedelta(minutes=5)
+    for name in ("erp", "second"):
+        await erp.http.delete(f"/v1/sources/{name}", headers=BEARER)
+    assert await erp.owner.fetchval("SELECT fresh_for FROM payment_check") is None
+    assert await check.ask_ahead() == 0
+    assert books.asked == []
+
+
+@pytest.mark.parametrize(("on_unknown", "waived"), [("hold", 0), ("send", 1)])
+async def test_what_nobody_can_say_is_an_alarm_and_waived_only_where_that_is_wanted(
+    erp: Payments, books: ErpBooks, check: PaymentCheck, on_unknown: str, waived: int
+) -> None:
+    await put(erp, books.settings(on_unknown=on_unknown))
+    await due_soon(erp)
+    books.status = 503
+    before = REGISTRY.get_sample_value("dunnock_payment_checks_total", {"result": "unknown"}) or 0
+
+    await check.ask_ahead()
+
+    assert REGISTRY.get_sample_value("dunnock_payment_checks_total", {"result": "unknown"}) == before + 1
+    row = await erp.owner.fetchrow("SELECT count(checked_at), count(waived_at) FROM installment")
+    assert row is not None
+    assert tuple(row) == (0, waived)
+
+
+async def test_of_two_processes_one_asks_ahead(erp: Payments, books: ErpBooks, check: PaymentCheck) -> None:
+    await put(erp, books.settings())
+    (made,) = await due_soon(erp)
+    books.open_amounts[made.ref] = "100.00"
+    beside = PaymentCheck(erp.db, Poller(HttpAsker(httpx.AsyncClient())), timedelta(0))
+
+    assert sorted(await asyncio.gather(check.ask_ahead(), beside.ask_ahead())) == [0, 1]
+    assert len(books.asked) == 1
+
+
+async def test_equal_questions_at_the_same_time_are_asked_once_and_remembered_a_while(
+    erp: Payments, books: ErpBooks, check: PaymentCheck
+) -> None:
+    await put(erp, books.settings(cache_seconds=60))
+    (made,) = await due_soon(erp)
+    books.open_amounts[made.ref] = "100.00"
+    books.slow = 0.2
+
+    answers = await asyncio.gather(*(refresh(erp, made) for _ in range(10)))
+
+    assert {one["asked"][0] for one in answers} == {"erp"}
+    assert len(books.asked) == 1
+    books.slow = 0.0
+    await refresh(erp, made)
+    assert len(books.asked) == 2, "a refresh asks anew"
+
+
+async def test_a_source_gets_no_more_questions_than_it_bears(
+    erp: Payments, books: ErpBooks, check: PaymentCheck
+) -> None:
+    await put(erp, books.settings(per_second=20))
+    made = await due_soon(erp, 12)
+    books.open_amounts = {one.ref: "100.00" for one in made}
+    books.slow = 0.05
+
+    began = time.monotonic()
+    await check.ask_ahead()
+
+    assert time.monotonic() - began > 11 / 20
+    assert len(books.asked) == 12
+    assert books.most_open <= AT_ONCE
+
+
+async def test_a_source_that_fails_again_and_again_is_left_alone(
+    erp: Payments, books: ErpBooks, check: PaymentCheck
+) -> None:
+    await put(erp, books.settings())
+    await due_soon(erp, BREAKS_AFTER + 20)
+    books.status = 500
+
+    await check.ask_ahead()
+    asked = len(books.asked)
+    await check.ask_ahead()
+
+    assert BREAKS_AFTER <= asked < BREAKS_AFTER + AT_ONCE
+    assert len(books.asked) == asked
+
+
+async def test_headers_are_secrets_and_targets_are_guarded(erp: Payments, books: ErpBooks) -> None:
+    made = await put(erp, books.settings())
+    assert TOKEN not in made.text
+    assert "headers" not in made.json()["settings"]
+    assert made.json()["secrets"] == 1
+    assert TOKEN not in (await erp.http.get("/v1/sources", headers=BEARER)).text
+
+    refused = await put(erp, books.settings(url="https://169.254.169.254/latest/{invoice_id}"))
+    assert refused.status_code == 422
+    assert refused.json()["errors"][0]["pointer"] == "/url"
+    batch = books.batch(url="https://10.0.0.1/{customer_id}")
+    assert (await put(erp, books.settings(batch=batch))).json()["errors"][0]["pointer"] == "/batch/url"
