@@ -6,7 +6,10 @@ from fastapi import APIRouter
 
 from services.scheduler.api import (
     creditors,
+    customer_channels,
     customers,
+    flow_dry_run,
+    flow_preview,
     holds,
     invoice_changes,
     invoice_import,
@@ -39,9 +42,12 @@ ROUTERS: tuple[APIRouter, ...] = (
     documents_api.router,
     timeline.router,
     customers.router,
+    customer_channels.router,
     creditors.router,
     stops.router,
     holds.router,
+    flow_preview.router,
+    flow_dry_run.router,
     flows_api.router,
     reminders.router,
     keys.router,
@@ -70,6 +76,7 @@ def build(
         window=timedelta(seconds=windows.handoff_window),
         hold_for=timedelta(days=settings.hold_days),
         sandbox=sandbox,
+        prices=settings,
     )
 
     async def start() -> None:

@@ -8,7 +8,7 @@ What must stay true:
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -47,6 +47,10 @@ class ConditionInputs:
     @classmethod
     def example(cls, days_past_due: int) -> "ConditionInputs":
         return cls(Decimal(100), Decimal(100), "EUR", days_past_due)
+
+    def on_day(self, days_past_due: int, sent: int) -> "ConditionInputs":
+        """The same invoice later, after so many messages that all arrived."""
+        return replace(self, days_past_due=days_past_due, sent=sent, last_outcome="delivered" if sent else "")
 
     def as_variables(self) -> dict[str, Any]:
         return {

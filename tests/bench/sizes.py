@@ -17,6 +17,7 @@ class Sizes:
     webhooks: int = 2_000
     webhook_repeats: int = 3
     import_lines: int = 50_000
+    dry_run_invoices: int = 100_000
     longest: int = 900  # seconds until something must hang; an idle machine needs a third
 
 

@@ -1,0 +1,209 @@
+"""`POST /v1/flows/preview`: what a flow would do with an example, before anybody gets anything."""
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+from fastapi import Body, Depends
+from pydantic import Field
+
+from services.scheduler.api.customer_body import InlineCustomerIn, Line
+from services.scheduler.api.flow_body import FindingOut, WorstCaseOut, findings_out, worst_out
+from services.scheduler.api.flow_choice import Chosen, FlowIn, chosen
+from services.scheduler.api.invoice_answer import Answer, step_name
+from services.scheduler.api.invoice_body import InvoiceIn, read_invoice
+from services.scheduler.api.parts import Parts
+from services.scheduler.domain.contacts import mask
+from services.scheduler.domain.preview import Previewed
+from services.scheduler.handlers.preview_flow import Shown, Text, show
+from shared.kernel.errors import FieldError, Invalid
+from shared.web.auth import require
+from shared.web.fields import IsoTime, Ref
+from shared.web.problems import declared
+from shared.web.strict import StrictModel, strict_router
+
+router = strict_router("flows")
+EXAMPLE: dict[str, Any] = {
+    "flow": "standard",
+    "invoice": {"issue_date": "2026-12-07", "due_date": "2026-12-21", "currency": "EUR", "amount": "1250.00"},
+    "customer": {
+        "name": "Ana García",
+        "locale": "es-ES",
+        "timezone": "Europe/Madrid",
+        "country": "ES",
+        "contact_points": [
+            {"kind": "email", "address": "ana@example.com"},
+            {"kind": "phone", "address": "+34600111222"},
+        ],
+    },
+}
+
+
+class ExampleInvoiceIn(InvoiceIn):
+    """An invoice as `POST /v1/invoices` takes it; what an example has no need of may be left out."""
+
+    invoice_id: Ref = "example"
+    number: Line = "EXAMPLE-1"
+
+
+class ExampleCustomerIn(InlineCustomerIn):
+    """A customer as `PUT /v1/customers/{customer_id}` takes it."""
+
+    customer_id: Ref = "example"
+    name: Line = "Example"
+
+
+class PreviewIn(StrictModel):
+    """`at`: from when on (now). `customer` may also stand in the invoice."""
+
+    flow: FlowIn
+    invoice: ExampleInvoiceIn
+    customer: ExampleCustomerIn | None = None
+    at: IsoTime | None = None
+    days: Annotated[int, Field(ge=1, le=1100, strict=True)] = 400
+
+
+class WayOut(Answer):
+    """In the order in which they are tried."""
+
+    channel: str = Field(examples=["email"])
+    address_masked: str = Field(examples=["a***@example.com"])
+    provider: str
+    cost: str
+
+
+class LeftOutOut(Answer):
+    channel: str
+    reason: str = Field(examples=["no provider"])
+
+
+class TextOut(Answer):
+    """On the first channel."""
+
+    channel: str
+    subject: str | None = None
+    text: str | None = None
+    html: str | None = None
+    fault: str | None = Field(None, description="why it cannot be written")
+
+
+class ConditionOut(Answer):
+    holds: bool
+    detail: str = Field(examples=["invoice.open_amount > 20.0: true"])
+
+
+class PreviewRow(Answer):
+    """One row. `due_at` null: it waits for its event. `reason`: it does not go."""
+
+    step: str
+    occurrence: int
+    installment: int | None = None
+    waits_for: str | None = Field(None, examples=["payment"])
+    due_at: datetime | None
+    local: str | None = Field(examples=["2026-12-16T09:00:00+01:00"], description="the same in the customer's zone")
+    weekday: str | None = Field(None, examples=["Wednesday"])
+    does: str = Field(examples=["message"], description="message, escalate or stop")
+    reason: str | None = None
+    condition: ConditionOut | None = None
+    channels: list[WayOut]
+    left_out: list[LeftOutOut]
+    cost: str = Field(description="if the first channel works")
+    text: TextOut | None = None
+
+
+class PreviewOut(Answer):
+    flow: str
+    timezone: str
+    backlog: bool = Field(description="it would start held: it comes long after its due date")
+    nothing: str | None = None
+    plan: list[PreviewRow]
+    cost: str = Field(description="of all rows that go, each over its first channel")
+    worst_case: WorstCaseOut
+    warnings: list[FindingOut]
+
+
+@router.post(
+    "/v1/flows/preview",
+    response_model=PreviewOut,
+    dependencies=[Depends(require("invoices:read"))],
+    responses=declared(400, 401, 403, 413, 415),
+)
+async def post_preview(parts: Parts, body: Annotated[PreviewIn, Body(examples=[EXAMPLE])]) -> PreviewOut:
+    """The dated, costed and written plan of an example invoice. Nothing is stored and nothing is sent."""
+    picked = await chosen(parts, body.flow)
+    try:
+        invoice = read_invoice(_example(body), sandbox=parts.sandbox)
+    except Invalid as error:
+        raise _inside(error, body) from None
+    return _out(picked, await show(parts.db, picked.flow, invoice, body.at, body.days))
+
+
+def _example(body: PreviewIn) -> InvoiceIn:
+    if body.customer is None and body.invoice.customer is not None:
+        return body.invoice.model_copy(update={"document": None})
+    return body.invoice.model_copy(update={"customer": body.customer or ExampleCustomerIn(), "document": None})
+
+
+def _inside(error: Invalid, body: PreviewIn) -> Invalid:
+    """The same faults, where they stand in this body."""
+    own = body.customer is not None
+    at = [
+        one.pointer if own and one.pointer.startswith("/customer/") else f"/invoice{one.pointer}"
+        for one in error.errors
+    ]
+    errors = tuple(FieldError(place, one.detail) for place, one in zip(at, error.errors, strict=True))
+    return Invalid(f"{at[0]}: {errors[0].detail}", errors=errors)
+
+
+def _out(picked: Chosen, shown: Shown) -> PreviewOut:
+    return PreviewOut(
+        flow=picked.flow.name,
+        timezone=shown.zone.key,
+        backlog=shown.foreseen.backlog,
+        nothing=shown.foreseen.nothing,
+        plan=[_row(picked, row, text, shown) for row, text in shown.rows],
+        cost=_cost(sum((row.cost for row, _ in shown.rows if row.at is not None), start=Decimal(0))),
+        worst_case=worst_out(picked.verified),
+        warnings=findings_out(picked.verified.warnings, picked.body),
+    )
+
+
+def _row(picked: Chosen, found: Previewed, text: Text | None, shown: Shown) -> PreviewRow:
+    row, step = found.row, picked.flow.step(found.row.step)
+    local = found.at.astimezone(shown.zone) if found.at else None
+    addresses = {point.id: point.address for point in shown.points}
+    return PreviewRow(
+        step=step_name(row.step, row.leg),
+        occurrence=row.occurrence,
+        installment=row.installment_no,
+        waits_for=str(row.anchor) if found.at is None else None,
+        due_at=found.at,
+        local=local.isoformat() if local else None,
+        weekday=f"{local:%A}" if local else None,
+        does="message" if step.speaks else "escalate" if step.escalate else "stop",
+        reason=found.reason,
+        condition=found.verdict and ConditionOut(holds=found.verdict.holds, detail=found.verdict.detail),
+        channels=[
+            WayOut(
+                channel=way.channel,
+                address_masked=mask(addresses[way.contact_point_id]),
+                provider=way.provider,
+                cost=_cost(way.cost),
+            )
+            for way in found.route.candidates
+        ],
+        left_out=[LeftOutOut(channel=out.channel, reason=out.reason) for out in found.route.left_out],
+        cost=_cost(found.cost),
+        text=text and _text(text),
+    )
+
+
+def _text(text: Text) -> TextOut:
+    if text.rendered is None:
+        return TextOut(channel=text.channel, fault=text.fault)
+    said = text.rendered
+    return TextOut(channel=text.channel, subject=said.subject or None, text=said.text, html=said.html)
+
+
+def _cost(amount: Decimal) -> str:
+    return f"{amount.normalize():f}"

@@ -1,0 +1,35 @@
+"""A flow over all open invoices for the next days: what it would send, what it would cost, what it would leave out.
+
+What must stay true: nothing is written and nobody is held up: each page is a statement of its own, its counting leaves
+the loop alone, and one process makes one dry run at a time.
+"""
+
+import asyncio
+from datetime import datetime, timedelta
+
+from services.scheduler.domain.tally import Tally
+from services.scheduler.store import forecasting
+from services.scheduler.store.ground import offers
+from shared.db.engine import Database
+from shared.flow import Flow
+
+_one_at_a_time = asyncio.Lock()
+
+
+async def dry_run(db: Database, flow: Flow, days: int, following: str | None) -> Tally:
+    async with _one_at_a_time:
+        async with db.connection() as connection:
+            now: datetime = await connection.fetchval("SELECT business_now()")
+            known = await offers(connection)
+        tally = Tally(flow, known or {}, now, now + timedelta(days=days))
+        attributes = any("attributes" in (step.only_if or "") for step in flow.steps)
+        after = 0
+        while True:
+            async with db.connection() as connection:
+                rows = await forecasting.page(connection, after, following, attributes=attributes)
+            if not rows:
+                break
+            after = rows[-1][0]
+            await asyncio.to_thread(lambda: tally.add(forecasting.counted(rows)))  # noqa: B023  (awaited at once)
+        await asyncio.to_thread(tally.close)
+        return tally

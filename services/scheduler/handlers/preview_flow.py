@@ -1,0 +1,148 @@
+"""A flow shown on an example: dated, costed, written out. Nothing is stored."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+from jinja2 import TemplateError
+
+from services.scheduler.domain.forecast import Forecast, forecast
+from services.scheduler.domain.new_invoice import NewContactPoint, NewCustomer, NewInvoice
+from services.scheduler.domain.planned import Installment, InvoiceFacts
+from services.scheduler.domain.preview import Example, Previewed, preview
+from services.scheduler.store import parties
+from services.scheduler.store.ground import offers
+from services.scheduler.store.own_texts import catalog_with
+from services.scheduler.store.parties import CreditorRow
+from shared.content import Catalog, MessageFacts, Rendered
+from shared.content.catalog import UnknownMessage
+from shared.db.engine import Database
+from shared.flow import ConditionInputs, Flow, NeverOpens
+from shared.kernel.errors import FieldError, Invalid
+from shared.routing import ContactKind, ContactPoint, Offer
+
+LINKS = "https://pay.example.com"
+NO_PROVIDERS = {
+    channel: Offer("any", Decimal(0)) for channel in ("email", "sms", "voice", "push", "http", "rcs", "whatsapp")
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """What a row says on its first channel; `fault` where it cannot be written."""
+
+    channel: str
+    rendered: Rendered | None
+    fault: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    foreseen: Forecast
+    rows: list[tuple[Previewed, Text | None]]
+    zone: ZoneInfo
+    points: Sequence[ContactPoint]
+
+
+async def show(db: Database, flow: Flow, invoice: NewInvoice, at: datetime | None, days: int) -> Shown:
+    """`invoice` with its inline customer. Raises `Invalid`."""
+    async with db.connection() as connection:
+        now = at or await connection.fetchval("SELECT business_now()")
+        creditor = await parties.creditor(connection, invoice.creditor)
+        if creditor is None:
+            raise _wrong("/invoice/creditor_id", f"there is no creditor {invoice.creditor!r}; PUT it first")
+        known = await offers(connection)
+        catalog = await catalog_with(connection, _messages(flow))
+    example = _example(invoice, creditor)
+    try:
+        foreseen = forecast(flow, example.facts, now, now + timedelta(days=days))
+    except NeverOpens as error:
+        raise _wrong("/flow", str(error)) from None
+    rows = preview(flow, foreseen, example, NO_PROVIDERS if known is None else known, now)
+    texts = [(row, _text(catalog, flow, row, invoice, creditor)) for row in rows]
+    return Shown(foreseen, texts, example.facts.zone, example.points)
+
+
+def _messages(flow: Flow) -> Sequence[str]:
+    own = [step.message for step in flow.steps if step.message]
+    return own + [step.then.message for step in flow.steps if step.then]
+
+
+def _example(invoice: NewInvoice, creditor: CreditorRow) -> Example:
+    customer = _customer(invoice)
+    zone, country = customer.timezone or creditor.timezone, customer.country or creditor.country
+    owed = sum((amount for _, amount in invoice.installments), start=Decimal(0))
+    parts = tuple(Installment(no, due, amount) for no, (due, amount) in enumerate(invoice.installments, start=1))
+    facts = InvoiceFacts(invoice.issue_date, ZoneInfo(zone), country, parts)
+    inputs = ConditionInputs(
+        owed,
+        owed,
+        invoice.currency,
+        0,
+        invoice.attributes,
+        customer.attributes or {},
+        customer.ref,
+        customer.locale or creditor.locale,
+        zone,
+        country or "",
+    )
+    points = [_point(number, point) for number, point in enumerate(customer.contact_points or (), start=1)]
+    return Example(facts, inputs, points, customer.preferred_channel)
+
+
+def _customer(invoice: NewInvoice) -> NewCustomer:
+    if invoice.customer is None:
+        raise _wrong("/invoice/customer", "is required: an example brings its customer with it")
+    return invoice.customer
+
+
+def _point(number: int, point: NewContactPoint) -> ContactPoint:
+    return ContactPoint(number, ContactKind(point.kind), point.address, point.channels or (), point.priority)
+
+
+def _text(catalog: Catalog, flow: Flow, shown: Previewed, invoice: NewInvoice, creditor: CreditorRow) -> Text | None:
+    step = flow.step(shown.row.step)
+    if not step.speaks or not shown.route.candidates:
+        return None
+    channel = shown.route.candidates[0].channel
+    facts = _facts(shown, invoice, creditor)
+    try:
+        return Text(channel, catalog.render(step.message_of(shown.row.leg), channel, facts))
+    except (UnknownMessage, TemplateError) as error:
+        return Text(channel, None, str(error))
+
+
+def _facts(shown: Previewed, invoice: NewInvoice, creditor: CreditorRow) -> MessageFacts:
+    customer, parts, no = _customer(invoice), invoice.installments, shown.row.installment_no
+    amount = parts[no - 1][1] if no else sum((one for _, one in parts), start=Decimal(0))
+    return MessageFacts(
+        creditor_name=creditor.name,
+        email_from=creditor.email_from or "billing@example.com",
+        reply_to=creditor.reply_to,
+        iban=creditor.iban,
+        bic=creditor.bic,
+        logo_url=creditor.logo_url,
+        customer_name=customer.name,
+        locale=customer.locale or creditor.locale,
+        invoice_ref=invoice.ref,
+        invoice_number=invoice.number,
+        currency=invoice.currency,
+        amount=amount,
+        open_amount=amount,
+        issue_date=invoice.issue_date,
+        due_date=parts[no - 1][0] if no else parts[0][0],
+        days_past_due=shown.days_past_due,
+        payment_reference=invoice.payment_reference,
+        pay_url=f"{LINKS}/pay/example",
+        document_url=f"{LINKS}/pay/example/document",
+        opt_out_url=f"{LINKS}/u/example",
+        installment_no=no or 1,
+        installment_count=len(parts),
+        attributes=invoice.attributes,
+    )
+
+
+def _wrong(pointer: str, detail: str) -> Invalid:
+    return Invalid(f"{pointer}: {detail}", errors=(FieldError(pointer, detail),))
