@@ -6,6 +6,7 @@ is wrong at once. Each field's description says what the value should be: it is 
 
 import sys
 from collections.abc import Iterable
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
@@ -14,6 +15,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from shared.kernel.money import parse_currency
 
 PREFIX = "DUNNOCK_"
 Loaded = TypeVar("Loaded", bound=BaseSettings)
@@ -87,7 +90,6 @@ class DistributedSettings(ProcessSettings):
     """What a single service cannot run without."""
 
     database_url: DatabaseUrl = Field(description="PostgreSQL, such as postgresql://user:password@host:5432/dunnock")
-    amqp_url: AmqpUrl = Field(description="RabbitMQ, such as amqp://user:password@host:5672/")
     database_pool: int = Field(10, ge=2, le=100, description="connections to PostgreSQL of one process, 2 to 100")
     public_url: WebUrl = Field(description="origin that customers and providers reach, such as https://pay.example.com")
     secret_key: SecretStr = Field(
@@ -95,6 +97,25 @@ class DistributedSettings(ProcessSettings):
     )
     documents_url: StoreUrl = Field(
         description="where documents are kept: file:///folder or s3://bucket/prefix, one for all processes"
+    )
+
+
+class BusSettings(Settings):
+    """What publishes or consumes: scheduler and dispatcher. Payments works through the database alone."""
+
+    amqp_url: AmqpUrl = Field(description="RabbitMQ, such as amqp://user:password@host:5672/")
+
+
+class PriceSettings(Settings):
+    """What the order of a customer's channels reckons with, beside their prices."""
+
+    contact_cost: Decimal = Field(
+        Decimal("0.01"),
+        ge=0,
+        description="what a contact costs beside its price: what moves nobody goes behind what does, however cheap",
+    )
+    cost_currency: Annotated[str, AfterValidator(parse_currency)] = Field(
+        "EUR", description="ISO 4217 currency of all prices of channels"
     )
 
 

@@ -1,19 +1,15 @@
 """The dispatcher's own settings; those of the channels stand beside each channel."""
 
 from datetime import timedelta
-from decimal import Decimal
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
-from shared.kernel.money import parse_currency
 from shared.ledger.send import Caps
-from shared.routing import FRICTION
-from shared.settings import DistributedSettings, Settings
+from shared.settings import BusSettings, DistributedSettings, PriceSettings
 
 
-class DispatcherSettings(Settings):
+class DispatcherSettings(PriceSettings):
     """What the dispatcher needs, embedded or not."""
 
     email_from: str = Field(
@@ -26,14 +22,6 @@ class DispatcherSettings(Settings):
         None, ge=1, description="reminders a customer gets a week at most; empty: no limit"
     )
     contact_gap: int = Field(0, ge=0, description="seconds between two reminders to a customer, at least; 0: none")
-    contact_cost: Decimal = Field(
-        FRICTION,
-        ge=0,
-        description="what a contact costs beside its price, so that cheap ones that move nobody weigh something",
-    )
-    cost_currency: Annotated[str, AfterValidator(parse_currency)] = Field(
-        "EUR", description="ISO 4217 currency of all prices of channels"
-    )
 
     @property
     def caps(self) -> Caps:
@@ -42,7 +30,7 @@ class DispatcherSettings(Settings):
         )
 
 
-class DistributedDispatcher(DispatcherSettings, DistributedSettings):
+class DistributedDispatcher(DispatcherSettings, BusSettings, DistributedSettings):
     """What `python -m services.dispatcher` needs."""
 
     data_dir: Path = Field(Path("var"), description="folder of the embedded database, documents and sandbox")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from shared.settings import DistributedSettings, LedgerSettings, Settings
+from shared.settings import BusSettings, DistributedSettings, LedgerSettings, PriceSettings, Settings
 from shared.web.fields import parse_country, parse_language, parse_zone
 
 
@@ -27,7 +27,7 @@ class DefaultCreditor(Settings):
     creditor_iban: str | None = Field(None, max_length=34, description="bank account of the default creditor")
 
 
-class SchedulerSettings(DefaultCreditor):
+class SchedulerSettings(DefaultCreditor, PriceSettings):
     """The loops' pace. Seconds, unless the name says otherwise."""
 
     due_poll: float = Field(0.3, gt=0, le=60, description="seconds between two looks for due reminders")
@@ -38,7 +38,7 @@ class SchedulerSettings(DefaultCreditor):
     hold_days: int = Field(30, ge=1, le=3650, description="days that a hold without an end lasts")
 
 
-class Process(DistributedSettings, SchedulerSettings):
+class Process(DistributedSettings, BusSettings, SchedulerSettings):
     """`python -m services.scheduler`"""
 
 

@@ -7,6 +7,7 @@ What must stay true: any number of schedulers side by side run the same loops; w
 import asyncio
 from datetime import timedelta
 
+from services.scheduler.handlers.learn_channels import learn_channels
 from services.scheduler.handlers.plan_anew import plan_waiting
 from services.scheduler.handlers.queue_due import publish, take_due
 from services.scheduler.handlers.retime_late import retime_late
@@ -87,6 +88,7 @@ def make_worker(settings: SchedulerSettings, db: Database, bus: Bus, flows: Flow
     async def measure() -> bool:
         async with db.connection() as connection:
             found = await depth(connection)
+            await learn_channels(connection)
         QUEUE_DEPTH.set(found.queued)
         UNCERTAIN.set(found.uncertain)
         DUE_LAG.set(found.lag)

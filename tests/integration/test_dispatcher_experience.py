@@ -154,6 +154,7 @@ async def test_each_contact_is_counted_once_and_only_when_its_time_is_over(dispa
         assert not await fold(dispatcher.owner)
     assert (1.0, 1.0, 1.0, 0.0) == await stat(dispatcher, made.customer_id, "email")
     group = await dispatcher.owner.fetchrow("SELECT tried, asked FROM channel_group WHERE channel = 'email'")
+    assert group is not None
     assert (1.0, 1.0) == tuple(group)
 
 

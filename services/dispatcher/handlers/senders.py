@@ -107,11 +107,14 @@ class Senders:
                 )
 
     async def refresh(self) -> None:
-        """Terms, breakers and experience, as the deployment has them now."""
+        """Channels, terms, breakers and experience, as the deployment has them now."""
         async with self._db.connection() as connection:
             found = await providers.load(connection)
-            self._fallbacks = await providers.fallbacks(connection)
+            channels = await providers.channels(connection)
             self.experience = await experience(connection)
+        for name, (what, _) in channels.items():
+            learn(name, what)
+        self._fallbacks = {name: after for name, (_, after) in channels.items() if after is not None}
         for key, sender in self._by_key.items():
             if key in found:
                 sender.told(*found[key])

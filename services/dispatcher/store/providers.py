@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from services.dispatcher.domain.standing import Cause, Standing, Terms, Trip
-from shared.routing import Traits
+from shared.routing import ContactKind, Traits
 
 Key = tuple[str, str]
 
@@ -63,7 +63,7 @@ WITH had AS (
 )
 SELECT n, CASE WHEN n > 0 THEN 0 ELSE (1 - tokens) / rate END AS wait, coalesce(day_n + n >= max_per_day, false) AS spent FROM given
 """
-FALLBACKS = "SELECT name, fallback_after FROM channel WHERE fallback_after IS NOT NULL"
+CHANNELS = "SELECT name, reaches, only_where_named, discreet, fallback_after FROM channel"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,9 +88,10 @@ async def load(connection: asyncpg.Connection) -> dict[Key, tuple[Terms, Standin
     return {(row["channel"], row["name"]): (_terms(row), _standing(row)) for row in await connection.fetch(LOAD)}
 
 
-async def fallbacks(connection: asyncpg.Connection) -> dict[str, timedelta]:
-    """The channels that fall back without a receipt, and after how long."""
-    return {row["name"]: row["fallback_after"] for row in await connection.fetch(FALLBACKS)}
+async def channels(connection: asyncpg.Connection) -> dict[str, tuple[Traits, timedelta | None]]:
+    """What the deployment's dispatchers have, and after how long without a receipt each falls back."""
+    rows = await connection.fetch(CHANNELS)
+    return {name: (Traits(ContactKind(kind), named, discreet), after) for name, kind, named, discreet, after in rows}
 
 
 async def trip(connection: asyncpg.Connection, key: Key, why: Trip) -> float | None:

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from services.scheduler.domain.contacts import mask
+from services.scheduler.domain.ways_said import why_said
 from services.scheduler.store.views import AttemptRow, HoldRow, InstallmentRow, InvoiceRow, InvoiceView, ReminderRow
 from shared.kernel.money import amount_text
 from shared.states import AttemptState, ReminderState
@@ -26,6 +27,7 @@ class AttemptOut(Answer):
     cost: str = Field(examples=["0.0075"])
     at: datetime
     detail: str | None = None
+    decision: str | None = Field(None, examples=["email was the cheapest of email, SMS"])
 
 
 class ReminderOut(Answer):
@@ -161,6 +163,7 @@ def _attempt_out(row: AttemptRow) -> AttemptOut:
         cost=f"{row.cost.normalize():f}",
         at=row.at,
         detail=row.detail,
+        decision=why_said(row.why),
     )
 
 

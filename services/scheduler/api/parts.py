@@ -1,7 +1,7 @@
 """What the scheduler's endpoints work with."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Annotated
 
@@ -9,6 +9,7 @@ from services.scheduler.handlers.fetch_document import FetchDocument
 from services.scheduler.store.flows import FlowVersions
 from shared.db.engine import Database
 from shared.documents import Documents
+from shared.settings import PriceSettings
 from shared.web.parts import part
 
 
@@ -25,6 +26,7 @@ class SchedulerParts:
     window: timedelta
     hold_for: timedelta
     sandbox: bool
+    prices: PriceSettings = field(default_factory=PriceSettings)
 
 
 Parts = Annotated[SchedulerParts, part(SchedulerParts)]

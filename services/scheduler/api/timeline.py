@@ -10,6 +10,7 @@ from services.scheduler.api.invoice_answer import Answer, step_name
 from services.scheduler.api.parts import Parts
 from services.scheduler.domain.contacts import mask
 from services.scheduler.domain.sentences import Said, sentence
+from services.scheduler.domain.ways_said import why_said, worth_telling
 from services.scheduler.store import timeline, views
 from services.scheduler.store.timeline import EventRow
 from shared.kernel.errors import NotFound
@@ -51,7 +52,11 @@ async def get_timeline(invoice_id: str, parts: Parts, paging: Paged) -> Page[Eve
 
 def _out(row: EventRow) -> EventOut:
     step = None if row.step is None else step_name(row.step, row.leg or "")
-    said = Said(row.data, step, mask(row.address) if row.address else None, row.provider, row.words)
+    said = Said(
+        row.data, step, mask(row.address) if row.address else None, row.provider, row.words, worth_telling(row.why)
+    )
     about = {"step": step, "occurrence": row.occurrence, "address_masked": said.address, "words": row.words}
+    if row.kind == "attempt.accepted":
+        about["decision"] = why_said(row.why)
     data = {**row.data, **{name: value for name, value in about.items() if value is not None}}
     return EventOut(at=row.at, kind=row.kind, text=sentence(row.kind, said), data=data)

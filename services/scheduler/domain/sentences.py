@@ -73,13 +73,14 @@ CHANGES: Mapping[str, str] = {
 @dataclass(frozen=True, slots=True)
 class Said:
     """What a sentence is made of. `address` is masked; `step` is the reminder's, with `.then` where it follows one; `words`
-    are a customer's own."""
+    are a customer's own; `why` is the decision behind an attempt, where it was not plainly the cheapest way."""
 
     data: Mapping[str, Any]
     step: str | None = None
     address: str | None = None
     provider: str | None = None
     words: str | None = None
+    why: str | None = None
 
     @property
     def name(self) -> str:
@@ -181,7 +182,7 @@ SENTENCES: Mapping[str, Callable[[Said], str]] = {
     "reminder.uncertain_resolved": lambda said: (
         f"Nobody knows whether {said.name} went out; {ACTIONS.get(said.data.get('action', ''), 'decided')}"
     ),
-    "attempt.accepted": lambda said: f"{said.name} went out by {said.way}",
+    "attempt.accepted": lambda said: f"{said.name} went out by {said.way}{f': {said.why}' if said.why else ''}",
     "attempt.delivered": lambda said: f"{said.name} arrived by {said.way}{said.barred}",
     "attempt.undelivered": lambda said: f"{said.name} did not arrive by {said.way}{said.detail}",
     "attempt.rejected": lambda said: f"{said.name} was refused by {said.way}{said.detail}",
@@ -206,6 +207,7 @@ SENTENCES: Mapping[str, Callable[[Said], str]] = {
     "payment.allocated": lambda said: f"A payment was matched by hand, {said.money}",
     "payment.unallocated": lambda _: "A match of a payment to the invoice was taken back by hand",
     "contact.opted_out": lambda said: f"The customer opted out of {said.channels}",
+    "contact.subscribed": lambda _: "The customer asked for notifications on a device",
     "contact.restored": lambda said: f"An address of the customer may be used again for {said.channels}",
     "hold.placed": _placed,
     "hold.released": lambda said: f"{HOLDS.get(said.data.get('hold', ''), 'A hold')} ended; the reminders go on",

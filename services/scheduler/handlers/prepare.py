@@ -1,9 +1,10 @@
-"""What has to be there before the first invoice: the default creditor and the built-in flows.
+"""What has to be there before the first invoice: the channels that exist, the default creditor, the built-in flows.
 
 What must stay true: any number of processes may do this at once, at every start; it never takes back what was changed
 through the API (the default creditor is written only when it is missing, a built-in flow only when its file changed).
 """
 
+from services.scheduler.handlers.learn_channels import learn_channels
 from services.scheduler.settings import DefaultCreditor
 from services.scheduler.store import flows
 from shared.db.engine import Database
@@ -17,6 +18,7 @@ ON CONFLICT (ref) DO NOTHING
 
 async def prepare(db: Database, creditor: DefaultCreditor) -> None:
     async with db.transaction() as tx:
+        await learn_channels(tx)
         await tx.execute(
             _DEFAULT_CREDITOR,
             creditor.creditor_name,

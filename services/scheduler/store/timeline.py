@@ -9,7 +9,8 @@ import asyncpg
 
 @dataclass(frozen=True, slots=True)
 class EventRow:
-    """`address` and `provider` are of the attempt that the event speaks of; `words` the customer's own, of a reply."""
+    """`address` and `provider` are of the attempt that the event speaks of; `words` the customer's own, of a
+    reply; `why` the decision that the attempt was made by."""
 
     id: int
     at: datetime
@@ -22,10 +23,11 @@ class EventRow:
     address: str | None
     provider: str | None
     words: str | None
+    why: str | None
 
 
 _TIMELINE = """
-SELECT e.id, e.at, e.kind, e.data, e.reminder_id, r.step, r.leg, r.occurrence, p.address, a.provider, y.body
+SELECT e.id, e.at, e.kind, e.data, e.reminder_id, r.step, r.leg, r.occurrence, p.address, a.provider, y.body, a.why
   FROM event e LEFT JOIN reminder r ON r.id = e.reminder_id
   LEFT JOIN attempt a ON a.reminder_id = e.reminder_id AND a.fence = (e.data->>'fence')::integer AND e.kind LIKE
   'attempt.%'
