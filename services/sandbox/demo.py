@@ -1,4 +1,5 @@
-"""`make demo`: the main job once, visibly. An invoice goes out, bounces, falls back, is reminded, paid and thanked.
+"""`make demo`: the main job once, visibly. An invoice goes out, bounces, falls back, is reminded, paid and thanked; another
+is called about.
 
 What must stay true: it prints the same words at every run (the README quotes them), checks what it shows, exits 0 only
 if all of it was so, and leaves nothing behind.
@@ -6,6 +7,7 @@ if all of it was so, and leaves nothing behind.
 
 import base64
 import json
+import re
 import secrets
 import signal
 import sys
@@ -19,6 +21,7 @@ from services.sandbox.demo_process import DemoFailed, dunnock
 from services.sandbox.demo_stage import Stage, expect, failed, indented, say
 
 LATE, PROMPT = "INV-1001", "INV-1002"
+PRESSES_1 = "+15005550013"  # the sandbox's telephone whose owner does so
 
 
 def main() -> int:
@@ -42,6 +45,7 @@ def play(stage: Stage) -> None:
     remind(stage)
     pay(stage, secret)
     go_on(stage)
+    call(stage)
     look_back(stage)
 
 
@@ -58,7 +62,7 @@ def deliver(stage: Stage) -> None:
     indented(f"{LATE}  1250.00 EUR  Bruno Costa, whose mailbox is gone")
     indented(f"{PROMPT}   480.50 EUR  Ana Silva")
     post(stage, LATE, "1250.00", "Bruno Costa", "bounce@costa.sandbox.test", "+4915112345678")
-    post(stage, PROMPT, "480.50", "Ana Silva", "ana@silva.sandbox.test", "+4915187654321")
+    post(stage, PROMPT, "480.50", "Ana Silva", "ana@silva.sandbox.test", PRESSES_1)
     stage.settle()
     stage.news(LATE, PROMPT)
     mail, text = stage.messages(LATE)
@@ -125,6 +129,18 @@ def webhook(stage: Stage, secret: str) -> tuple[bytes, dict[str, str]]:
 def go_on(stage: Stage) -> None:
     stage.clock(19, 12, "Bruno has heard nothing more. Ana, who has not paid, was reminded on and after the due date.")
     stage.news(LATE, PROMPT)
+    [link] = re.findall(r"http://\S+(/u/\S+)", stage.messages(PROMPT)[-1]["text"])
+    done = stage.status(link, b"List-Unsubscribe=One-Click", {"content-type": "application/x-www-form-urlencoded"})
+    expect(done == httpx.codes.OK, "the link to opt out does not work")
+    indented("Ana wants no more of these mails and follows the link in it: from now on they are barred")
+
+
+def call(stage: Stage) -> None:
+    stage.clock(25, 12, f"{PROMPT} is still unpaid: an automated call. Ana presses 1, and has the link as a text.")
+    stage.news(PROMPT)
+    spoken, text = stage.messages(PROMPT)[-2:]
+    expect((spoken["channel"], text["channel"]) == ("voice", "sms"), "the call did not bring the link as an SMS")
+    expect("480.50" in spoken["text"] and "/pay/" in text["text"], "the call names no amount, or the SMS has no link")
 
 
 def look_back(stage: Stage) -> None:
@@ -132,7 +148,7 @@ def look_back(stage: Stage) -> None:
     stage.timeline(LATE)
     steps = [one["step"] for one in stage.messages(LATE)]
     expect(steps == ["deliver-invoice", "deliver-invoice", "upcoming", "thank-you"], f"{LATE} got {', '.join(steps)}")
-    say("\nDelivered, reminded, paid, thanked. Messages about money after the payment: 0.")
+    say("\nDelivered, reminded, called, paid, thanked. Messages about money after the payment: 0.")
 
 
 if __name__ == "__main__":

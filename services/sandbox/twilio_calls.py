@@ -140,7 +140,10 @@ class Calls:
         except GiveUp:
             return ended  # the caller hears that an application error has occurred
         heard = listen(document)
-        spoken = [*filter(None, [call.text, f"[{payload['pressed']}]" if payload["pressed"] else ""]), *heard.words]
+        spoken = [
+            *filter(None, [call.text, f"[presses {payload['pressed']}]" if payload["pressed"] else ""]),
+            *heard.words,
+        ]
         await self._store.rewrite(replace(call, text="\n".join(spoken)))
         if not heard.action or not payload["keys"]:
             return ended

@@ -99,7 +99,7 @@ async def test_a_call_shows_what_was_spoken(running: Running) -> None:
     async with httpx.AsyncClient(base_url=running.url) as client:
         [shown] = (await client.get("/sandbox/messages?channel=voice")).json()["items"]
     assert ("completed", "+15005550013") == (shown["status"], shown["to"])
-    assert "Hello A1.\nPress 1.\n[1]\nHello A1.\nPress 1." == shown["text"]
+    assert "Hello A1.\nPress 1.\n[presses 1]\nHello A1.\nPress 1." == shown["text"]
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ class ContentTemplate(BaseModel):
 
 
 Templates = dict[str, ContentTemplate]
-TEMPLATES_HINT = 'JSON: {"<message>/<language>": {"sid": "HX...", "variables": {"1": "customer_name", ...}}, ...}'
+TEMPLATES_HINT = 'JSON such as {"overdue/es": {"sid": "HX...", "variables": {"1": "customer_name"}}}'
 
 
 class Filled:
