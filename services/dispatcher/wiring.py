@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from services.dispatcher.adapters.bounce_receiver import BounceConfig, BounceReceiver
 from services.dispatcher.adapters.email_smtp import EmailSmtp, SmtpConfig
 from services.dispatcher.adapters.http_api import HttpChannel
-from services.dispatcher.adapters.push import PushConfig
+from services.dispatcher.adapters.push import Push, PushConfig
 from services.dispatcher.adapters.rcs_twilio import RcsConfig, RcsTwilio
 from services.dispatcher.adapters.registry import CHANNELS
 from services.dispatcher.adapters.sms_twilio import SmsTwilio
@@ -21,7 +21,7 @@ from services.dispatcher.adapters.twilio_account import TwilioConfig
 from services.dispatcher.adapters.voice_twilio import VoiceConfig, VoiceTwilio
 from services.dispatcher.adapters.whatsapp_twilio import WhatsAppConfig, WhatsAppTwilio
 from services.dispatcher.api import channels as channels_api
-from services.dispatcher.api import http_providers, opt_out, receipts, suppressions, templates
+from services.dispatcher.api import http_providers, opt_out, push, receipts, suppressions, templates
 from services.dispatcher.api.parts import DispatcherParts
 from services.dispatcher.domain.ports import Channel, Conversing, Reporting
 from services.dispatcher.domain.tokens import ReturnPaths
@@ -161,6 +161,7 @@ def build(
         outside.public_url,
         http,
         outside.guard,
+        next((channel.public_key for channel in outside.channels if isinstance(channel, Push)), None),
         settings.cost_currency,
         windows.send_timeout,
     )
@@ -169,6 +170,7 @@ def build(
         routers=(
             channels_api.router,
             http_providers.router,
+            push.router,
             receipts.router,
             suppressions.router,
             opt_out.router,

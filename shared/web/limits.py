@@ -22,6 +22,7 @@ LIMITS: Mapping[str, int | None] = {
     "/v1/api-keys": 64 * KIB,
     "/pay/": 64 * KIB,
     "/u/": 64 * KIB,
+    "/push/": 64 * KIB,
     "/v1/statements": 256 * MIB,
     "/v1/invoices/import": None,
 }

@@ -157,8 +157,10 @@ def routes_of_ingress() -> dict[str, str]:
 def routes_of_gateway() -> dict[str, str]:
     text = (ROOT / "deploy" / "docker" / "gateway.conf").read_text()
     routes: dict[str, str] = {}
-    for versioned, plain, service in re.findall(r"\^/\(v1/\(([^)]*)\)\|(\w+)\).*set \$service (\w+);", text):
-        routes |= dict.fromkeys([*(f"/v1/{noun}" for noun in versioned.split("|")), f"/{plain}"], service)
+    for versioned, plain, service in re.findall(r"\^/\(v1/\(([^)]*)\)\|([\w|]+)\).*set \$service (\w+);", text):
+        routes |= dict.fromkeys(
+            [*(f"/v1/{noun}" for noun in versioned.split("|")), *(f"/{one}" for one in plain.split("|"))], service
+        )
     return routes
 
 

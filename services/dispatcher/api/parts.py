@@ -34,6 +34,7 @@ class DispatcherParts:
     public_url: str
     http: HttpProviders
     guard: Guard
+    push_key: bytes | None
     currency: str = "EUR"
     send_timeout: float = 30.0
 

@@ -43,7 +43,7 @@ async def everything(connection: asyncpg.Connection) -> list[HttpApiRow]:
 
 
 async def versions(connection: asyncpg.Connection) -> dict[str, datetime]:
-    return dict(await connection.fetch("SELECT name, updated_at FROM http_api"))
+    return {row["name"]: row["updated_at"] for row in await connection.fetch("SELECT name, updated_at FROM http_api")}
 
 
 def _row(row: asyncpg.Record) -> HttpApiRow:
