@@ -9,21 +9,14 @@ import asyncio
 import sys
 
 import uvloop
-from pydantic import Field
 
 from shared.bus.port import ParkedMessage, PublishFailed
 from shared.bus.rabbitmq import RabbitBus
 from shared.logging import configure
-from shared.settings import AmqpUrl, LogLevel, Settings, load
+from shared.settings import BusSettings, LogLevel, load
 
 SHOWN = 200  # bytes of a body
 PATIENCE = 15.0  # seconds for the connection
-
-
-class ParkedSettings(Settings):
-    """Which broker."""
-
-    amqp_url: AmqpUrl = Field(description="RabbitMQ, such as amqp://user:password@host:5672/")
 
 
 async def main(wanted: argparse.Namespace, url: str) -> int:
@@ -69,4 +62,4 @@ def arguments(given: list[str]) -> argparse.Namespace:
 if __name__ == "__main__":
     asked = arguments(sys.argv[1:])
     configure(LogLevel.ERROR)
-    sys.exit(uvloop.run(main(asked, load(ParkedSettings).amqp_url.get_secret_value())))
+    sys.exit(uvloop.run(main(asked, load(BusSettings).amqp_url.get_secret_value())))

@@ -27,7 +27,6 @@ async def process(dsn: str, folder: Path, port: int, **settings: str) -> AsyncIt
     environment = {
         "PATH": os.environ["PATH"],
         "DUNNOCK_DATABASE_URL": dsn,
-        "DUNNOCK_AMQP_URL": "amqp://guest:guest@127.0.0.1:1/",
         "DUNNOCK_PUBLIC_URL": "http://127.0.0.1",
         "DUNNOCK_SECRET_KEY": "0123456789abcdef",
         "DUNNOCK_DOCUMENTS_URL": folder.as_uri(),

@@ -4,6 +4,7 @@ import pytest
 from pydantic import Field, SecretStr
 
 from shared.settings import (
+    BusSettings,
     DistributedSettings,
     LedgerSettings,
     LogLevel,
@@ -62,7 +63,7 @@ def test_the_embedded_process_needs_no_variable() -> None:
 
 
 def test_every_missing_setting_is_named_at_once(capsys: pytest.CaptureFixture[str]) -> None:
-    said = stopped(capsys, DistributedSettings)
+    said = stopped(capsys, DistributedSettings, BusSettings)
     for name in GOOD:
         assert f"{name}: is missing; expected: " in said
 
@@ -90,7 +91,7 @@ def test_a_malformed_setting_is_named_without_its_value(
 ) -> None:
     for variable, good in {**GOOD, name: value}.items():
         environment.setenv(variable, good)
-    said = stopped(capsys, DistributedSettings)
+    said = stopped(capsys, DistributedSettings, BusSettings)
     assert f"  {name}: " in said
     assert expected in said
     assert len(said.splitlines()) == 2
@@ -101,7 +102,7 @@ def test_faults_of_several_classes_are_told_together(
 ) -> None:
     environment.setenv("DUNNOCK_LEASE", "5")
     environment.setenv("DUNNOCK_RELAYS", "[hunter2")
-    said = stopped(capsys, DistributedSettings, LedgerSettings, ListSettings)
+    said = stopped(capsys, DistributedSettings, BusSettings, LedgerSettings, ListSettings)
     assert "DUNNOCK_LEASE > DUNNOCK_SEND_TIMEOUT" in said
     assert "DUNNOCK_AMQP_URL: is missing" in said
     assert "ListSettings is not valid JSON" in said
