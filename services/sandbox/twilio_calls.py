@@ -108,6 +108,7 @@ class Calls:
         """The next thing that happens in a call, and what then."""
         call = await self._store.message(payload["sid"])
         assert call is not None, f"no call {payload['sid']}"
+        rest: dict[str, Any] | None
         match payload["next"]:
             case "ring":
                 rest = await self._ring(call, payload)

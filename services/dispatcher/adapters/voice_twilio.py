@@ -139,15 +139,14 @@ class VoiceTwilio(TwilioChannel):
         words, locale = script.words, script.locale
         match key:
             case Key.PAY_LINK:
-                document = say_and_end(locale, words.link_sent)
+                return Turn(attempt, None, key, say_and_end(locale, words.link_sent))
             case Key.PERSON:
-                person = str(self._config.voice_person)
-                document = connect(locale, words.connecting, person, report.form.get("From", ""))
+                person, caller = str(self._config.voice_person), report.form.get("From", "")
+                return Turn(attempt, None, key, connect(locale, words.connecting, person, caller))
             case Key.OPT_OUT:
-                document = say_and_end(locale, words.stopped)
+                return Turn(attempt, None, key, say_and_end(locale, words.stopped))
             case Key.REPEAT | None:
-                document = menu(script, self._keys(script), report.url)
-        return Turn(attempt, None, key, document)
+                return Turn(attempt, None, key, menu(script, self._keys(script), report.url))
 
     def _keys(self, script: Script) -> dict[str, Key]:
         absent = set() if script.followed else {Key.PAY_LINK}

@@ -8,7 +8,7 @@ from fastapi import Path, Request, Response
 from prometheus_client import Counter
 
 from services.dispatcher.api.parts import DispatcherParts, Parts
-from services.dispatcher.domain.ports import Answering, NotSigned, Replied, Report, Reported, Reporting
+from services.dispatcher.domain.ports import Answering, NotSigned, Preparing, Replied, Report, Reported, Reporting
 from shared.kernel.errors import BadRequest, Unauthorized
 from shared.web.problems import declared
 from shared.web.strict import strict_router
@@ -32,6 +32,9 @@ async def receipts(request: Request, parts: Parts, provider: Provider) -> Respon
         raise Unauthorized(NOT_CONFIGURED)
     report = await read_report(request, parts.public_url)
     try:
+        for one in reporting:
+            if isinstance(one, Preparing):
+                await one.prepare(report)
         reported = [word for one in reporting for word in one.read_report(report)]
     except NotSigned:
         raise Unauthorized(NOT_SIGNED) from None
@@ -41,8 +44,10 @@ async def receipts(request: Request, parts: Parts, provider: Provider) -> Respon
 
 @router.post(
     "/v1/receipts/{provider}/call",
-    responses={200: {"description": "What to say, in the provider's language", "content": {"application/xml": {}}}}
-    | declared(400, 401, 413),
+    responses={
+        200: {"description": "What to say, in the provider's language", "content": {"application/xml": {}}},
+        **declared(400, 401, 413),
+    },
 )
 async def call(request: Request, parts: Parts, provider: Provider) -> Response:
     """A provider asks what to say in a call: somebody, or a machine, answered, or a key was pressed. What the key asks
