@@ -52,6 +52,13 @@ async def latest(connection: asyncpg.Connection, names: list[str]) -> dict[str, 
     return {row["name"]: row["id"] for row in await connection.fetch(_LATEST, names)}
 
 
+async def version_id(connection: asyncpg.Connection, name: str, version: int) -> int | None:
+    found: int | None = await connection.fetchval(
+        "SELECT id FROM flow_version WHERE name = $1 AND version = $2", name, version
+    )
+    return found
+
+
 async def save(tx: asyncpg.Connection, flow: Flow) -> tuple[VersionRow, bool]:
     """The version, and whether it is new: the newest one's own content again is that version. One writer a name."""
     await _lock(tx, flow.name)
