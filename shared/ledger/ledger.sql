@@ -1152,9 +1152,11 @@ BEGIN
     SELECT i.id FROM invoice i WHERE i.id = ANY (p_piece_invoices) ORDER BY i.id FOR NO KEY UPDATE) l;
 
   WITH said AS (
-    SELECT e.*, (SELECT p.invoice FROM unnest(p_piece_entries, p_piece_invoices) AS p (entry, invoice) WHERE p.entry = e.nth LIMIT 1) AS target
-      FROM unnest(p_refs, p_kinds, p_amounts, p_currencies, p_references, p_remittances, p_paid_at, p_payers)
+    SELECT e.*, f.target FROM unnest(p_refs, p_kinds, p_amounts, p_currencies, p_references, p_remittances, p_paid_at, p_payers)
            WITH ORDINALITY AS e (ref, kind, amount, currency, reference, remittance, paid_at, payer, nth)
+      LEFT JOIN (SELECT DISTINCT ON (p.entry) p.entry, p.invoice AS target
+                   FROM unnest(p_piece_entries, p_piece_invoices) WITH ORDINALITY AS p (entry, invoice, nth)
+                  ORDER BY p.entry, p.nth) f ON f.entry = e.nth
   ), made AS (
     INSERT INTO payment (source_id, payment_ref, amount, currency, reference, remittance, paid_at, payer, invoice_id, in_flight_until)
     SELECT p_source, s.ref, CASE s.kind WHEN 'confirmed' THEN s.amount ELSE 0 END, CASE s.kind WHEN 'confirmed' THEN s.currency END,

@@ -17,6 +17,10 @@ class Sizes:
     webhooks: int = 2_000
     webhook_repeats: int = 3
     import_lines: int = 50_000
+    statement_entries: int = 5_000
+    statement_repeats: int = 3
+    few_invoices: int = 10_000
+    many_invoices: int = 1_000_000
     dry_run_invoices: int = 100_000
     longest: int = 900  # seconds until something must hang; an idle machine needs a third
 
@@ -30,5 +34,6 @@ FULL = Sizes(
     webhooks=5_000,
     webhook_repeats=5,
     import_lines=500_000,
+    statement_entries=25_000,
     longest=3600,
 )

@@ -19,8 +19,8 @@ _QR_DIGITS = 27
 _MOST_WORDS = 150
 
 _NOT_PLAIN = re.compile(r"[^A-Za-z0-9]")
-_WORD = re.compile(r"[A-Za-z0-9]+")
-_PIECE = re.compile(r"[A-Za-z]+|[0-9]+")
+_WORD = re.compile(r"[A-Z0-9]+")
+_PIECE = re.compile(r"[A-Z]+|[0-9]+")
 _UUID = re.compile(r"\b[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}\b")
 _CREDITOR_REFERENCE = re.compile(r"RF[0-9]{2}[A-Z0-9]{1,21}")
 _QR_REFERENCE = re.compile(r"[0-9]{27}")
@@ -48,7 +48,7 @@ def find(structured: Iterable[str], text: str) -> Found:
     uuids = {uuid.lower() for part in fields for uuid in _UUID.findall(part)}
     words = {plain(part) for part in fields[:-1]} | set(_joined_words(fields))
     checked = {word for word in words if _is_creditor_reference(word) or _is_qr_reference(word)}
-    usable = {word for word in words if SHORTEST <= len(word) <= LONGEST and any(c.isdigit() for c in word)}
+    usable = {word for word in words if SHORTEST <= len(word) <= LONGEST and not word.isalpha()}
     return Found(frozenset(checked | uuids), frozenset(sorted(usable, key=len, reverse=True)[:MOST_KEYS]))
 
 
@@ -59,8 +59,10 @@ def single_checked(found: Found) -> str | None:
 
 def _joined_words(fields: Iterable[str]) -> Iterable[str]:
     for field in fields:
-        yield from _neighbours([word.upper() for word in _WORD.findall(field)][:_MOST_WORDS], _JOINED)
-        yield from _neighbours([piece.upper() for piece in _PIECE.findall(field)][:_MOST_WORDS], _JOINED_PIECES)
+        words = _WORD.findall(field.upper())[:_MOST_WORDS]
+        yield from _neighbours(words, _JOINED)
+        if (pieces := _PIECE.findall(field.upper())[:_MOST_WORDS]) != words:
+            yield from _neighbours(pieces, _JOINED_PIECES)
 
 
 def _neighbours(words: list[str], most: int) -> Iterable[str]:

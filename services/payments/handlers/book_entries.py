@@ -74,7 +74,8 @@ async def _book(
     new = [(ref, entry) for ref, entry in incoming if ref not in known]
     for ref, entry in incoming:
         if ref in known:
-            out.append(await _hear_again(connection, recorder, _said(source_id, ref, entry), known[ref]))
+            said = _said(source_id, ref, entry, single_checked(find(entry.references, entry.text)))
+            out.append(await _hear_again(connection, recorder, said, known[ref]))
     if new:
         out += await _book_new(connection, recorder, source_id, new, rules)
     if back:
@@ -85,8 +86,12 @@ async def _book(
 async def _book_new(
     connection: asyncpg.Connection, recorder: PaymentRecorder, source_id: int, new: Sequence[Identified], rules: Rules
 ) -> list[_Done]:
-    verdicts = judge_batch(await look(connection, [_transfer(entry) for _, entry in new]), rules)
-    said = [_said(source_id, ref, entry) for ref, entry in new]
+    transfers = [_transfer(entry) for _, entry in new]
+    verdicts = judge_batch(await look(connection, transfers), rules)
+    said = [
+        _said(source_id, ref, entry, single_checked(transfer.found))
+        for (ref, entry), transfer in zip(new, transfers, strict=True)
+    ]
     shares = [
         Share(nth, piece.invoice_id, piece.amount) for nth, verdict in enumerate(verdicts) for piece in verdict.pieces
     ]
@@ -133,7 +138,7 @@ async def _take_back(
     found = await originals(connection, source_id, [_taken_back(entry) for _, entry in back])
     done = []
     for (ref, entry), original in zip(back, found, strict=True):
-        said = _said(source_id, before.get(ref) or original or ref, entry, kind=Kind.REVERSED, event_ref=ref)
+        said = _said(source_id, before.get(ref) or original or ref, entry, None, kind=Kind.REVERSED, event_ref=ref)
         recorded = await recorder.store(connection, said)
         outcome = Outcome.REVERSED if recorded.unmatched_reason != "unknown_payment" else Outcome.UNMATCHED
         touched = () if recorded.invoice_id is None else (recorded.invoice_id,)
@@ -152,8 +157,15 @@ def _taken_back(entry: Entry) -> TakenBack:
 
 
 def _said(
-    source_id: int, ref: str, entry: Entry, *, kind: Kind | None = None, event_ref: str | None = None
+    source_id: int,
+    ref: str,
+    entry: Entry,
+    reference: str | None,
+    *,
+    kind: Kind | None = None,
+    event_ref: str | None = None,
 ) -> PaymentSaid:
+    """`reference`: by which an invoice that comes later may claim the money; only one that proves itself."""
     payer = {"name": entry.payer_name, "iban": entry.payer_iban, "end_to_end": entry.end_to_end}
     return PaymentSaid(
         source_id,
@@ -164,7 +176,7 @@ def _said(
         entry.currency,
         None,
         None,
-        single_checked(find(entry.references, entry.text)),
+        reference,
         datetime(entry.day.year, entry.day.month, entry.day.day, tzinfo=UTC) if entry.day else None,
         _given(payer),
         entry.evidence,
