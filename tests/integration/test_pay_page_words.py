@@ -65,7 +65,7 @@ async def events(shop: Payments, made: Made) -> list[str]:
 
 def problem(answer: httpx.Response) -> str:
     assert answer.headers["content-type"].startswith("text/html")
-    [found] = re.findall(r'role="alert">([^<]*)</p>', answer.text)
+    [found] = re.findall(r'role="alert">([^<]*) <a href="#say-', answer.text)
     return str(found)
 
 

@@ -64,7 +64,7 @@ async def test_it_shows_what_is_owed_since_when_and_how_to_pay(shop: Payments) -
         "What has arrived",
         "€20.00",
         "due since March 1, 2100",
-        "due on April 1, 2100",
+        "due on Apr 1, 2100",
         "DE02 1203 0000 0000 2020 51",
         "BYLADEM1001",
         "RF18539007547034",

@@ -161,18 +161,19 @@ def _part(part: Part, owed: Owed, voice: Voice) -> dict[str, Any]:
         "amount": money(part.open_amount or part.amount, owed.currency, voice.tag),
         "done": not part.open_amount,
         "late": bool(part.open_amount) and part.due_date < owed.today,
-        "state": _state(part, owed.today, voice),
+        "state": _state(part, owed.today, voice, "long"),
+        "state_short": _state(part, owed.today, voice, "medium"),
     }
 
 
-def _state(part: Part, today: date, voice: Voice) -> str:
+def _state(part: Part, today: date, voice: Voice, style: str) -> str:
     words = voice.words
     if not part.open_amount:
         return words["part_paid"]
     if part.due_date == today:
         return words["due_today"]
     text = words["overdue" if part.due_date < today else "due_on"]
-    return text.format(date=day(part.due_date, "long", voice.tag))
+    return text.format(date=day(part.due_date, style, voice.tag))
 
 
 def _code(owed: Owed) -> dict[str, Any] | None:
