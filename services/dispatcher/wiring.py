@@ -12,10 +12,13 @@ from pydantic import SecretStr
 
 from services.dispatcher.adapters.bounce_receiver import BounceConfig, BounceReceiver
 from services.dispatcher.adapters.email_smtp import EmailSmtp, SmtpConfig
+from services.dispatcher.adapters.events_postmark import PostmarkConfig
+from services.dispatcher.adapters.events_sendgrid import SendGridConfig
+from services.dispatcher.adapters.events_ses import SesConfig, SesEvents
 from services.dispatcher.adapters.http_api import HttpChannel
 from services.dispatcher.adapters.push import Push, PushConfig
 from services.dispatcher.adapters.rcs_twilio import RcsConfig, RcsTwilio
-from services.dispatcher.adapters.registry import CHANNELS
+from services.dispatcher.adapters.registry import CHANNELS, MAIL_EVENTS
 from services.dispatcher.adapters.sms_twilio import SmsTwilio
 from services.dispatcher.adapters.twilio_account import TwilioConfig
 from services.dispatcher.adapters.voice_twilio import VoiceConfig, VoiceTwilio
@@ -60,15 +63,27 @@ class Outside:
     channels: Sequence[Channel]
     bounces: BounceConfig
     guard: Guard = field(default_factory=lambda: Guard(Allowed()))
+    reporters: Sequence[Reporting] = ()
 
 
-CHANNEL_SETTINGS = (SmtpConfig, TwilioConfig, RcsConfig, WhatsAppConfig, VoiceConfig, PushConfig, BounceConfig)
+EVENT_SETTINGS = (SesConfig, SendGridConfig, PostmarkConfig)
+CHANNEL_SETTINGS = (
+    SmtpConfig,
+    TwilioConfig,
+    RcsConfig,
+    WhatsAppConfig,
+    VoiceConfig,
+    PushConfig,
+    *EVENT_SETTINGS,
+    BounceConfig,
+)
 
 
 def from_environment(public_url: str, secret_key: bytes) -> Outside:
     """The providers that DUNNOCK_* configures; a channel without one is absent."""
     built = [channel for kind in CHANNELS.values() for channel in configured(kind)]
-    return Outside(public_url, secret_key, built, BounceConfig(), Guard.from_settings(loopback=False))
+    events = [reporter for kind in MAIL_EVENTS.values() if (reporter := kind.from_settings())]
+    return Outside(public_url, secret_key, built, BounceConfig(), Guard.from_settings(loopback=False), events)
 
 
 def configured(kind: type[Channel]) -> Sequence[Channel]:
@@ -122,7 +137,7 @@ def build(
     outside: Outside,
 ) -> Service:
     senders = Senders(db, outside.channels, windows.handoff_window)
-    reporting = _reporting(outside.channels)
+    reporting = _reporting(outside.channels, outside.reporters)
     make = partial(HttpChannel, guard=outside.guard, connect_timeout=windows.connect_timeout)
     http = HttpProviders(db, senders, make, reporting, linger=windows.lease)
     mail_domain = settings.mail_domain or mail_domain_of(outside.public_url)
@@ -165,6 +180,13 @@ def build(
         settings.cost_currency,
         windows.send_timeout,
     )
+
+    async def stop_all() -> None:
+        await worker.stop()
+        for reporter in outside.reporters:
+            if isinstance(reporter, SesEvents):
+                await reporter.close()
+
     return Service(
         name="dispatcher",
         routers=(
@@ -178,7 +200,7 @@ def build(
         ),
         parts=(parts,),
         start=worker.start,
-        stop=worker.stop,
+        stop=stop_all,
         checks={"database": database_check(db), "bus": _bus_check(bus)},
         notices=_notices(senders),
     )
@@ -192,12 +214,14 @@ def _notices(senders: Senders) -> dict[str, Notice]:
     return {**absent, **{f"provider.{'.'.join(sender.key)}": sender.notice for sender in senders}}
 
 
-def _reporting(channels: Sequence[Channel]) -> dict[str, list[Reporting]]:
+def _reporting(channels: Sequence[Channel], reporters: Sequence[Reporting]) -> dict[str, list[Reporting]]:
     """By provider: several channels of one read each what is its own."""
     found: dict[str, list[Reporting]] = {}
     for channel in channels:
         if isinstance(channel, Reporting):
             found.setdefault(channel.provider, []).append(channel)
+    for reporter in reporters:
+        found.setdefault(reporter.provider, []).append(reporter)
     return found
 
 

@@ -21,6 +21,7 @@ from shared.content.facts import Rendered
 _TEXT, _HTML, _BOUNDARY = "TEXT-GOES-HERE", "HTML-GOES-HERE", "=_dunnock_{}_="
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}")
 _MESSAGE_ID = re.compile(r"<[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,200}@[A-Za-z0-9.-]{1,253}>")
+_MARK = re.compile(r"X-[A-Za-z-]{1,40}: [\x21-\x7e][\x20-\x7e]{0,200}", re.ASCII)
 _LINK = re.compile(r"https?://[!-;=?-~]{1,900}")
 _PLAIN_WORDS = re.compile(r"[ !#-\[\]-~]{1,60}")
 _SAFE_FILENAME = re.compile(r"[A-Za-z0-9_()+,-][A-Za-z0-9 ._()+,-]{0,80}")
@@ -47,7 +48,8 @@ class Attachment:
 
 @dataclass(frozen=True, slots=True)
 class MailHeaders:
-    """`message_id` with its angle brackets, the same for a mail that is sent again; `opt_out_url` for one click."""
+    """`message_id` with its angle brackets, the same for a mail that is sent again; `opt_out_url` for one click; `mark`: one
+    more header, whole, for the service that carries the mail."""
 
     message_id: str
     date: datetime
@@ -57,6 +59,7 @@ class MailHeaders:
     to_address: str
     reply_to: str | None = None
     opt_out_url: str | None = None
+    mark: str = ""
 
 
 def build_mail(headers: MailHeaders, rendered: Rendered, attachment: Attachment | None = None) -> bytes:
@@ -83,6 +86,8 @@ def _header_block(headers: MailHeaders, subject: str) -> bytes:
     if headers.opt_out_url:
         lines.append("List-Unsubscribe: <" + _checked(_LINK, headers.opt_out_url, "List-Unsubscribe") + ">")
         lines.append("List-Unsubscribe-Post: List-Unsubscribe=One-Click")
+    if headers.mark:
+        lines.append(_checked(_MARK, headers.mark, "a mark"))
     lines.append("Auto-Submitted: auto-generated\r\n")
     return "\r\n".join(lines).encode("ascii")
 

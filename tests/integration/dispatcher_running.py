@@ -23,7 +23,7 @@ from services.dispatcher.adapters.twilio_account import TwilioConfig
 from services.dispatcher.adapters.twilio_contents import ContentTemplate
 from services.dispatcher.adapters.voice_twilio import VoiceConfig, VoiceTwilio
 from services.dispatcher.adapters.whatsapp_twilio import WhatsAppConfig, WhatsAppTwilio
-from services.dispatcher.domain.ports import Channel
+from services.dispatcher.domain.ports import Channel, Reporting
 from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.wiring import Outside, build
 from services.doubles import free_port
@@ -132,6 +132,7 @@ async def running(
     *,
     channels: Sequence[str] = ("email", "sms"),
     further: Sequence[Channel] = (),
+    reporters: Sequence[Reporting] = (),
     **settings: Any,
 ) -> AsyncIterator[Dispatcher]:
     async with contextlib.AsyncExitStack() as stack:
@@ -162,6 +163,7 @@ async def running(
             [*[offered[name]() for name in channels], *further],
             BounceConfig(listen=f"127.0.0.1:{port}"),
             Guard(Allowed.parse(LOOPBACK)),
+            reporters,
         )
         chosen = DispatcherSettings(mail_domain="bounce.example.com", email_from="billing@example.com", **settings)
         app = assemble("test", [build(chosen, WINDOWS, db, bus, documents, outside)], Keys(key_lookup(db), KEY))

@@ -31,6 +31,10 @@ from shared.crash import crash_point
 from shared.settings import Settings
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}", re.ASCII)
+MARKS = {
+    "sendgrid": 'X-SMTPAPI: {{"unique_args": {{"attempt": "{}"}}}}',
+    "postmark": "X-PM-Metadata-attempt: {}",
+}
 _SAFE_PATH = re.compile(r"[!#-;=?-Z^-~]{1,64}@[A-Za-z0-9.-]{1,253}", re.ASCII)
 
 
@@ -51,6 +55,11 @@ class SmtpConfig(Settings):
     max_mails: int = Field(200, ge=1, description="mails that one connection carries")
     ca_file: str | None = Field(None, description="file of the certificates that the relay's is checked against")
     helo: str | None = Field(None, description="name this machine greets the relay with")
+    events: str = Field(
+        "",
+        pattern="^(|sendgrid|postmark)$",
+        description="sendgrid or postmark: mails name their attempt in the header that its events repeat",
+    )
     price: Decimal = Field(Decimal("0.0001"), ge=0, description="what one mail costs")
 
     @property
@@ -131,7 +140,9 @@ class EmailSmtp:
         except HeaderRefused as error:
             return Rejected(str(error), "address", SuppressReason.INVALID)
         try:
-            mail = build_mail(_headers(outgoing, recipient), outgoing.rendered, outgoing.attachment)
+            mail = build_mail(
+                _headers(outgoing, recipient, self._config.events), outgoing.rendered, outgoing.attachment
+            )
         except HeaderRefused as error:
             return Rejected(str(error), "header")
         progress = _Progress()
@@ -253,7 +264,7 @@ def mailbox(address: str) -> str:
     return wire
 
 
-def _headers(outgoing: Outgoing, recipient: str) -> MailHeaders:
+def _headers(outgoing: Outgoing, recipient: str, events: str) -> MailHeaders:
     facts = outgoing.facts
     return MailHeaders(
         message_id=outgoing.message_id,
@@ -264,6 +275,7 @@ def _headers(outgoing: Outgoing, recipient: str) -> MailHeaders:
         to_address=recipient,
         reply_to=facts.reply_to,
         opt_out_url=facts.opt_out_url,
+        mark=MARKS[events].format(outgoing.attempt_id) if events else "",
     )
 
 

@@ -1,6 +1,9 @@
 """Every provider that can carry a message. A new channel is one file and one line here."""
 
 from services.dispatcher.adapters.email_smtp import EmailSmtp
+from services.dispatcher.adapters.events_postmark import PostmarkEvents
+from services.dispatcher.adapters.events_sendgrid import SendGridEvents
+from services.dispatcher.adapters.events_ses import SesEvents
 from services.dispatcher.adapters.http_api import HttpChannel
 from services.dispatcher.adapters.push import Push
 from services.dispatcher.adapters.rcs_twilio import RcsTwilio
@@ -18,3 +21,10 @@ CHANNELS: dict[str, type[Channel]] = {
     "push_fcm_web": Push,
     "http_api": HttpChannel,
 }
+
+MAIL_EVENTS: dict[str, type[SesEvents | SendGridEvents | PostmarkEvents]] = {
+    "ses": SesEvents,
+    "sendgrid": SendGridEvents,
+    "postmark": PostmarkEvents,
+}
+"""Services that report about mails which a relay of theirs carried."""

@@ -14,6 +14,7 @@ class SuppressReason(StrEnum):
     INVALID = "invalid"
     BOUNCED = "bounced"
     OPTED_OUT = "opted_out"
+    COMPLAINED = "complained"
 
 
 class Engagement(StrEnum):
@@ -95,5 +96,13 @@ class Engaged:
     detail: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Unwanted:
+    """Only receipts say this, too: it arrived, and none may follow."""
+
+    detail: str
+    suppress: SuppressReason
+
+
 Outcome = Accepted | Unknown | Rejected | NotSent | Deferred | Missed
-Receipt = Accepted | Delivered | Rejected | Missed | Engaged
+Receipt = Accepted | Delivered | Rejected | Missed | Engaged | Unwanted

@@ -110,6 +110,14 @@ class Reporting(Protocol):
 
 
 @runtime_checkable
+class Preparing(Protocol):
+    """A provider whose reports need something fetched before they can be judged."""
+
+    async def prepare(self, report: Report) -> None:
+        """Raises NotSigned, or Unavailable where the provider shall come again."""
+
+
+@runtime_checkable
 class Answering(Protocol):
     """A provider that hands the customer a text in its answer to a reply."""
 

@@ -1,16 +1,16 @@
 """RECEIPT: a provider's later word about an attempt, and what it means for the address.
 
-True here: a receipt is acknowledged only after it is in the database; said twice, or late, or out of order, it changes
-nothing more. What a person did with a message is noted beside it and moves nothing.
+True here: what is heard of a message is heard of every reminder that it carried; a receipt is acknowledged only after
+it is in the database; said twice, or late, or out of order, it changes nothing more. What a person did with a message is noted beside it and moves nothing.
 """
 
 from datetime import timedelta
 
 from services.dispatcher.domain.bounces import BounceKind
-from services.dispatcher.domain.outcomes import Accepted, Delivered, Engaged, Missed, Rejected, SuppressReason
+from services.dispatcher.domain.outcomes import Accepted, Delivered, Engaged, Missed, Rejected, SuppressReason, Unwanted
 from services.dispatcher.domain.outcomes import Receipt as ProviderWord
 from shared.db.engine import Database
-from shared.ledger.send import Receipt, receive, request_replan
+from shared.ledger.send import Receipt, receive, request_replan, riders
 
 RETRY_MISSED = timedelta(minutes=30)
 MISSED_LIMIT = 3
@@ -38,8 +38,9 @@ class TakeReceipt:
 
     async def __call__(self, reminder_id: int, fence: int, word: ProviderWord) -> None:
         async with self._db.connection() as connection:
+            carried = [(reminder_id, fence), *await riders(connection, reminder_id, fence)]
             if isinstance(word, Engaged):
-                await connection.execute(ENGAGED, reminder_id, fence, word.kind, word.detail)
+                await connection.executemany(ENGAGED, [(*key, word.kind, word.detail) for key in carried])
                 return
             if (
                 isinstance(word, Delivered)
@@ -47,10 +48,10 @@ class TakeReceipt:
                 and not await connection.fetchval(HEARD, reminder_id, fence)
             ):
                 word = word.unheard
-            receipt = as_receipt(reminder_id, fence, word)
-            if receipt is None:
+            receipts = [receipt for key in carried if (receipt := as_receipt(*key, word)) is not None]
+            if not receipts:
                 return
-            late = await receive(connection, [receipt], retry_missed=RETRY_MISSED, missed_limit=MISSED_LIMIT)
+            late = await receive(connection, receipts, retry_missed=RETRY_MISSED, missed_limit=MISSED_LIMIT)
             if late:
                 await request_replan(connection, late)
 
@@ -62,7 +63,9 @@ class TakeReceipt:
         return found
 
 
-def as_receipt(reminder_id: int, fence: int, word: Accepted | Delivered | Missed | Rejected) -> Receipt | None:
+def as_receipt(
+    reminder_id: int, fence: int, word: Accepted | Delivered | Missed | Rejected | Unwanted
+) -> Receipt | None:
     """None: the provider says only that it still has the message."""
     match word:
         case Accepted():
@@ -73,6 +76,8 @@ def as_receipt(reminder_id: int, fence: int, word: Accepted | Delivered | Missed
             return Receipt(reminder_id, fence, "missed", detail, None, retry_in, limit, per_day, units)
         case Rejected(detail=detail, suppress=suppress):
             return Receipt(reminder_id, fence, "undelivered", detail, suppress)
+        case Unwanted(detail=detail, suppress=suppress):
+            return Receipt(reminder_id, fence, "delivered", detail, suppress)
 
 
 class TakeBounce:
@@ -89,16 +94,11 @@ class TakeBounce:
             case BounceKind.SOFT:
                 await self._take(reminder_id, fence, Missed(detail))
             case BounceKind.COMPLAINT:
-                await self._bar(reminder_id, fence, detail)
+                await self._take(reminder_id, fence, Unwanted(detail, SuppressReason.COMPLAINED))
             case BounceKind.DELAYED | BounceKind.OUT_OF_OFFICE | BounceKind.UNKNOWN:
-                await self._note(reminder_id, kind, detail)
+                await self._note(reminder_id, fence, kind, detail)
 
-    async def _bar(self, reminder_id: int, fence: int, detail: str) -> None:
-        """It arrived, and was not wanted."""
-        receipt = Receipt(reminder_id, fence, "delivered", detail, "complained")
+    async def _note(self, reminder_id: int, fence: int, kind: BounceKind, detail: str) -> None:
         async with self._db.connection() as connection:
-            await receive(connection, [receipt], retry_missed=RETRY_MISSED, missed_limit=MISSED_LIMIT)
-
-    async def _note(self, reminder_id: int, kind: BounceKind, detail: str) -> None:
-        async with self._db.connection() as connection:
-            await connection.execute(NOTE, reminder_id, f"mail.{kind}", {"detail": detail})
+            carried = [reminder_id, *(rider for rider, _ in await riders(connection, reminder_id, fence))]
+            await connection.executemany(NOTE, [(each, f"mail.{kind}", {"detail": detail}) for each in carried])
