@@ -1345,6 +1345,50 @@ $$
   SELECT coalesce(array_agg(m.id), '{}') FROM (SELECT id FROM missed WHERE id IS NOT NULL ORDER BY id LIMIT p_limit) m
 $$;
 
+-- Invoices with p_after < id <= p_upto whose money does not add up: an installment or a payment that counts other than its
+-- allocations, or an invoice that is settled although something is open, or the other way round.
+CREATE OR REPLACE FUNCTION money_differences(p_after bigint, p_upto bigint) RETURNS bigint[] LANGUAGE sql STABLE AS
+$$
+  WITH part AS (
+    SELECT n.id, n.invoice_id, n.allocated, n.open_amount, coalesce(sum(a.amount), 0) AS booked,
+           coalesce(bool_or(y.allocated <> (SELECT sum(x.amount) FROM allocation x WHERE x.payment_id = y.id)), false) AS payment_differs
+      FROM installment n LEFT JOIN allocation a ON a.installment_id = n.id LEFT JOIN payment y ON y.id = a.payment_id
+     WHERE n.invoice_id > p_after AND n.invoice_id <= p_upto GROUP BY n.id
+  ), whole AS (
+    SELECT p.invoice_id, bool_or(p.allocated <> p.booked OR p.payment_differs) AS differs, sum(p.open_amount) AS open_amount
+      FROM part p GROUP BY 1
+  )
+  SELECT coalesce(array_agg(i.id ORDER BY i.id), '{}') FROM whole w JOIN invoice i ON i.id = w.invoice_id
+   WHERE w.differs OR (i.closed_as IS NULL AND (w.open_amount = 0) <> (i.settled_at IS NOT NULL))
+$$;
+
+-- What the reconciler does about one such invoice: the allocations that persons made are the truth, everything else is dealt out anew.
+-- Looks again under the lock. Answers whether something was wrong.
+CREATE OR REPLACE FUNCTION repair_money(p_invoice bigint, p_now timestamptz) RETURNS boolean LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_payments bigint[];
+BEGIN
+  PERFORM FROM invoice i WHERE i.id = p_invoice FOR NO KEY UPDATE;
+  IF money_differences(p_invoice - 1, p_invoice) = '{}' THEN RETURN false; END IF;
+  v_payments := ARRAY(SELECT y.id FROM payment y
+                       WHERE y.invoice_id = p_invoice OR y.id IN (SELECT a.payment_id FROM allocation a JOIN installment n ON n.id = a.installment_id
+                                                                   WHERE n.invoice_id = p_invoice) ORDER BY y.id FOR UPDATE);
+  DELETE FROM allocation a USING payment y, installment n
+   WHERE y.id = a.payment_id AND y.id = ANY (v_payments) AND y.invoice_id = p_invoice AND y.unmatched_reason IS DISTINCT FROM 'by_hand'
+     AND n.id = a.installment_id AND n.invoice_id = p_invoice;
+  UPDATE installment n SET allocated = coalesce((SELECT sum(a.amount) FROM allocation a WHERE a.installment_id = n.id), 0)
+   WHERE n.invoice_id = p_invoice;
+  UPDATE payment y SET allocated = coalesce((SELECT sum(a.amount) FROM allocation a WHERE a.payment_id = y.id), 0)
+   WHERE y.id = ANY (v_payments);
+  PERFORM refill(ARRAY[p_invoice], v_now);
+  INSERT INTO event (at, invoice_id, kind, data) VALUES (v_now, p_invoice, 'payment.repaired', '{}');
+  PERFORM settle(ARRAY[p_invoice], v_now);
+  RETURN true;
+END
+$$;
+
 -- A person gives a payment's money to an invoice, the oldest due date first or to one installment; p_amount NULL: as much as fits.
 -- `refused` says why nothing was done. From now on the rest of this payment is for persons to decide.
 CREATE OR REPLACE FUNCTION allocate_payment(
@@ -1586,8 +1630,9 @@ BEGIN
   ), log AS (
     INSERT INTO event (at, invoice_id, kind, data)
     SELECT f.until, f.invoice_id, 'promise.' || f.verdict,
-           jsonb_strip_nulls(jsonb_build_object('promise_id', f.id, 'amount', f.amount::text, 'until', f.until))
-      FROM final f WHERE f.verdict <> 'dropped' ORDER BY f.id
+           jsonb_strip_nulls(jsonb_build_object('promise_id', f.id, 'amount', f.amount::text, 'until', f.until,
+             'currency', CASE WHEN f.amount IS NOT NULL THEN i.currency END))
+      FROM final f JOIN invoice i ON i.id = f.invoice_id WHERE f.verdict <> 'dropped' ORDER BY f.id
   )
   SELECT f.invoice_id, f.verdict FROM final f;
 

@@ -316,6 +316,16 @@ async def test_a_link_that_cannot_be_is_refused(shop: Payments, body: dict[str, 
     await page(shop, made)
 
 
+async def test_no_log_line_holds_a_link(shop: Payments, capsys: pytest.CaptureFixture[str]) -> None:
+    made = await owing(shop)
+    await page(shop, made)
+    await say(shop, made, "paid")
+    await shop.http.post(f"/v1/pay-links/{made.ref}", json={}, headers=BEARER)
+    logged = capsys.readouterr().out
+    assert "/pay/{token}/{action}" in logged
+    assert made.token not in logged
+
+
 # --- what it shows
 
 

@@ -91,7 +91,7 @@ def test_a_promise_in_parts_is_judged_part_by_part(case: Case) -> None:
     case.clock("day 32")
     told = [line for line in case.timeline() if "promise" in line and "stops" not in line and "not sent" not in line]
     assert told == [
-        "day 17: The customer kept the promise of 40.0000.",
+        "day 17: The customer kept the promise of 40.00 EUR.",
         "day 31: The promised day passed without the payment; the promise is broken.",
     ]
 

@@ -6,7 +6,10 @@ are made when they are read, never stored; addresses come in masked.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
+
+from shared.kernel.money import amount_text
 
 REASONS: Mapping[str, str] = {
     "paid": "it is paid",
@@ -147,7 +150,8 @@ def _placed(said: Said) -> str:
 
 
 def _of_amount(said: Said) -> str:
-    return f" of {said.data['amount']}" if said.data.get("amount") else ""
+    amount, currency = said.data.get("amount"), said.data.get("currency")
+    return f" of {amount_text(Decimal(amount), currency)} {currency}" if amount and currency else ""
 
 
 def _chosen(said: Said) -> str:
@@ -155,6 +159,12 @@ def _chosen(said: Said) -> str:
     if said.data.get("channel"):
         chosen.append(CHANNELS.get(said.data["channel"], said.data["channel"]))
     return " and ".join(chosen) or "nothing"
+
+
+def _grouped(said: Said) -> str:
+    text = f"{said.name} rides with others: one message for {said.data.get('invoices', 'several')} open invoices"
+    carrier, says = said.data.get("carried_by"), said.data.get("says", said.data.get("step", "?"))
+    return f"{text}, in the words of '{says}'" + (f", sent with that of invoice {carrier}" if carrier else "")
 
 
 SENTENCES: Mapping[str, Callable[[Said], str]] = {
@@ -179,6 +189,7 @@ SENTENCES: Mapping[str, Callable[[Said], str]] = {
     "reminder.cancelled": lambda said: f"{said.name} was cancelled{said.because}",
     "reminder.failed": lambda said: f"{said.name} reached nobody{said.because}",
     "reminder.capped": lambda said: f"{said.name} waits: the customer was written to often enough for now",
+    "reminder.grouped": _grouped,
     "reminder.uncertain_resolved": lambda said: (
         f"Nobody knows whether {said.name} went out; {ACTIONS.get(said.data.get('action', ''), 'decided')}"
     ),
@@ -204,6 +215,7 @@ SENTENCES: Mapping[str, Callable[[Said], str]] = {
     "payment.pending": lambda said: f"A payment of {said.money} is on its way",
     "payment.reversed": lambda said: f"A payment was taken back: {said.money}",
     "payment.matched": lambda said: f"A payment of {said.money} that had come before was found",
+    "payment.repaired": lambda _: "What was paid did not add up and was dealt out anew",
     "payment.allocated": lambda said: f"A payment was matched by hand, {said.money}",
     "payment.unallocated": lambda _: "A match of a payment to the invoice was taken back by hand",
     "contact.opted_out": lambda said: f"The customer opted out of {said.channels}",
