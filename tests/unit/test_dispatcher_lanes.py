@@ -43,3 +43,35 @@ async def test_who_waits_gets_a_handful_as_soon_as_it_is_free() -> None:
 
     assert 10 == await waiting
     assert 20 == lane.busy
+
+
+async def test_what_finds_no_slot_waits_longer_the_more_is_waiting_before_it() -> None:
+    lane = Lane(concurrency=10, window=2.0)
+    for _ in range(200):
+        await lane.take(1, patience=0.1)
+        lane.give_back(held=2.0)
+    assert 9 < lane.pace < 11
+
+    first, second = lane.put_off(50), lane.put_off(50)
+
+    assert 1.0 <= min(first) < 1.3
+    assert 4.5 < max(first) < 8
+    assert min(second) > 5.0
+    assert 9 < max(second) < 14
+
+
+async def test_no_backlog_puts_anything_off_for_ever() -> None:
+    lane = Lane(concurrency=1, window=2.0)
+    waits = lane.put_off(100_000, pace=0.01)
+
+    assert 60 <= max(waits) <= 72
+    assert max(lane.put_off(1, at_least=300)) >= 300
+
+
+async def test_a_small_backlog_of_a_quick_provider_comes_again_within_seconds() -> None:
+    lane = Lane(concurrency=10, window=2.0)
+    for _ in range(200):
+        await lane.take(1, patience=0.1)
+        lane.give_back(seconds=0.01, held=0.01)
+
+    assert max(lane.put_off(50)) < 1.3
