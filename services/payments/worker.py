@@ -13,7 +13,7 @@ import structlog
 from services.payments.handlers.check_payments import PaymentCheck
 from services.payments.handlers.deliver_announcements import Announcer
 from services.payments.handlers.derive_announcements import derive_announcements
-from services.payments.handlers.reconcile import reconcile
+from services.payments.handlers.reconcile import Adding, reconcile
 from services.payments.settings import PaymentsSettings
 from services.payments.store.announcements import forget_announcements
 from services.payments.store.cleanup import forget_answers, forget_evidence
@@ -34,6 +34,7 @@ class PaymentsWorker:
         self._settings = settings
         self._announcer = announcer
         self._payment_check = payment_check
+        self._add_up = Adding(db)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
 
@@ -68,6 +69,7 @@ class PaymentsWorker:
 
     async def _reconcile(self) -> None:
         await reconcile(self._db)
+        await self._add_up()
 
     async def _announce(self) -> None:
         await derive_announcements(self._db)

@@ -137,6 +137,19 @@ async def missed_matches(connection: asyncpg.Connection, limit: int) -> list[int
     return invoices
 
 
+async def money_differences(connection: asyncpg.Connection, after: int, upto: int) -> list[int]:
+    """Of the invoices with after < id <= upto: those whose money does not add up, for `repair_money`. More than none is
+    an alarm."""
+    invoices: list[int] = await connection.fetchval("SELECT money_differences($1, $2)", after, upto)
+    return invoices
+
+
+async def repair_money(connection: asyncpg.Connection, invoice_id: int, now: datetime | None = None) -> bool:
+    """Whether something was wrong; it is right now."""
+    repaired: bool = await connection.fetchval("SELECT repair_money($1, $2)", invoice_id, now)
+    return repaired
+
+
 @dataclass(frozen=True, slots=True)
 class Allocated:
     """`refused`: nothing_left, nothing_owed, more_than_left, more_than_owed, other_currency, invoice_void or
