@@ -54,14 +54,20 @@ class World:
 
 @dataclass
 class Case:
-    """One customer with an invoice. Days and times are those of `zone`, the customer's."""
+    """One customer with an invoice. Days and times are those of `zone`, the customer's. `beside`: a case whose days it
+    shares; else it begins on the next Monday."""
 
     world: World
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    beside: "Case | None" = None
+    first_day: date = field(init=False)
 
     def __post_init__(self) -> None:
         number = next(_numbers)
         self.customer, self.ref = f"customer-{number}", f"INV-{number}"
+        if self.beside is not None:
+            self.first_day = self.beside.first_day
+            return
         today = self.world.now().astimezone(self.zone).date()
         self.first_day = today + timedelta(days=7 - today.weekday())
         self.clock("day 1 12:00")

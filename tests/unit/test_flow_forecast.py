@@ -30,7 +30,7 @@ def said(rows):
 def counted(due="2026-12-21", **changes):
     inputs = ConditionInputs(changes.pop("owed", Decimal(100)), Decimal(100), "EUR", 0)
     facts = invoice("2026-12-07", due)
-    known = {
+    known: dict[str, object] = {
         "kept": frozenset(),
         "stopped": frozenset(),
         "held": None,

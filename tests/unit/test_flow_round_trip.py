@@ -51,7 +51,7 @@ def steps(draw, index):
         step |= {
             "repeat": draw(st.none() | st.just({"every": every, "until": "paid", "times": draw(st.integers(1, 60))}))
         }
-    if step["requires_open"] and ("due" in step["when"].values() or "broken_promise" in step["when"].values()):
+    if due and step["requires_open"]:
         step |= {"group": draw(st.none() | st.sampled_from(["customer", "none"]))}
     if kind == "message":
         step |= {"then": draw(st.none() | st.fixed_dictionaries({"message": NAMES, "channels": CHANNELS}))}
@@ -106,5 +106,6 @@ def test_what_can_be_read_fits_the_published_schema(data):
 def test_the_schema_refuses_what_is_no_flow():
     checker = jsonschema.Draft202012Validator(flow_schema())
     good = shipped()["standard"].to_dict()
-    for wrong in ({"steps": []}, {"colour": 1}, {"start": "never"}, {"steps": [{"id": "a"}]}):
+    wrongs: list[dict[str, object]] = [{"steps": []}, {"colour": 1}, {"start": "never"}, {"steps": [{"id": "a"}]}]
+    for wrong in wrongs:
         assert list(checker.iter_errors({**good, **wrong})) != []

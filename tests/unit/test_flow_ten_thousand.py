@@ -33,7 +33,9 @@ def clock(minute):
 
 def random_flow(dice):
     """Steps in the order of their days, as verification asks for; all that the language knows around dates."""
-    steps = [{"id": "deliver", "when": {"on": "issue"}, "message": "m", "channels": ["email"], "requires_open": False}]
+    steps: list[dict[str, object]] = [
+        {"id": "deliver", "when": {"on": "issue"}, "message": "m", "channels": ["email"], "requires_open": False}
+    ]
     if dice.random() < 0.3:
         steps.append(
             {
@@ -46,7 +48,7 @@ def random_flow(dice):
     for index, offset in enumerate(sorted(dice.sample(range(-12, 35), dice.randint(1, 5)))):
         unit = dice.choice(["days", "days", "business_days", "weeks"])
         when = {"on": "due"} if offset == 0 else {unit: abs(offset), "before" if offset < 0 else "after": "due"}
-        step = {"id": f"s{index}", "when": when | {"at": clock(dice.randint(0, 1439))}}
+        step: dict[str, object] = {"id": f"s{index}", "when": when | {"at": clock(dice.randint(0, 1439))}}
         kind = dice.choice(["channels", "channels", "broadcast", "escalate", "stop"])
         if kind == "stop" and index > 1:
             steps.append(step | {"stop": True})

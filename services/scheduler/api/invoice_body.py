@@ -14,7 +14,7 @@ from services.scheduler.api.customer_body import Attributes, InlineCustomerIn, L
 from services.scheduler.domain.new_invoice import NewDocument, NewInvoice, content_hash
 from services.scheduler.domain.reference import creditor_reference
 from shared.flow import FIRST_DAY, LAST_DAY
-from shared.flow.spec import Name
+from shared.flow.steps import Name
 from shared.kernel.errors import FieldError, Invalid
 from shared.kernel.money import check_minor_units
 from shared.web.fields import Currency, IsoDate, PositiveAmount, Ref

@@ -12,7 +12,7 @@ from services.scheduler.api.invoice_body import Day
 from services.scheduler.api.parts import Parts
 from services.scheduler.handlers.change_invoice import Change, PartChange, change_invoice
 from services.scheduler.store import views
-from shared.flow.spec import Name
+from shared.flow.steps import Name
 from shared.kernel.errors import FieldError, Invalid
 from shared.web.auth import require
 from shared.web.fields import PositiveAmount

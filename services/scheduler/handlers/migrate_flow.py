@@ -6,7 +6,7 @@ what may have gone out never goes again.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from zoneinfo import ZoneInfo
 
 import asyncpg
@@ -102,7 +102,7 @@ def _planned(one: Facts, parts: list[Part], rows: list[Standing], flow: Flow, no
         return Plan((), nothing=str(error))
 
 
-def _same_date(row: Standing, due: dict[int, object]) -> bool:
+def _same_date(row: Standing, due: dict[int, date]) -> bool:
     return row.installment_no is None or row.anchor_date == due.get(row.installment_no)
 
 

@@ -39,7 +39,7 @@ async def ground(connection: asyncpg.Connection) -> Ground:
     built_in, languages = frozenset(builtin_messages()), frozenset(LANGUAGES)
 
     def texts(message: str, channel: str) -> frozenset[str]:
-        own = stored.get((message, channel), frozenset())
+        own: set[str] = stored.get((message, channel), set())
         return languages.union(own) if message in built_in else frozenset(own)
 
     locales = [row["locale"] for row in await connection.fetch(_LOCALES, MOST_LOCALES)]
