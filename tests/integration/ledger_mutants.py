@@ -182,6 +182,36 @@ MUTANTS = (
         "OR false",
     ),
     Mutant(
+        "a follower goes when the call was taken",
+        "test_a_follower_of_a_call_waits_for_its_end",
+        "AND a.channel = 'voice' AND a.state = 'accepted' AND a.receipt_due IS NOT NULL))",
+        "AND false))",
+    ),
+    Mutant(
+        "a follower waits for ever for a call's end",
+        "test_a_follower_of_a_call_whose_end_is_never_told_goes_all_the_same",
+        "AND a.channel = 'voice' AND a.state = 'accepted' AND a.receipt_due IS NOT NULL))",
+        "AND a.channel = 'voice' AND a.state = 'accepted'))",
+    ),
+    Mutant(
+        "a key pressed in an older call counts",
+        "test_a_key_pressed_makes_the_follower_due_at_once_and_only_in_the_call_that_is_current",
+        "WHERE p.id = p_parent AND p.fence = p_fence AND",
+        "WHERE p.id = p_parent AND",
+    ),
+    Mutant(
+        "missed calls know no day",
+        "test_a_missed_call_waits_for_its_spacing_and_for_its_number_a_day",
+        "THEN greatest(v_now + n.retry, n.not_before) ELSE",
+        "THEN v_now + n.retry ELSE",
+    ),
+    Mutant(
+        "a record's cost is forgotten",
+        "test_a_message_costs_what_its_record_says_times_what_its_receipt_says",
+        "THEN coalesce(s.cost, a.cost)",
+        "THEN a.cost",
+    ),
+    Mutant(
         "what is not claimed is counted",
         "test_only_what_was_claimed_counts_against_the_caps",
         "FROM asked a JOIN tried t ON t.reminder_id = a.id",

@@ -9,7 +9,7 @@ import pytest
 
 from shared.ledger.money import judge_promises, place_promise
 from shared.ledger.promise import Promised, PromisedDay
-from shared.ledger.send import Caps, Recorded, Wanted, claim, record
+from shared.ledger.send import Caps, Receipt, Recorded, Wanted, claim, hasten, record
 from tests import factories
 from tests.integration.ledger_checks import check_at_rest
 from tests.integration.ledger_database import connect
@@ -640,6 +640,68 @@ async def test_a_follower_ends_when_its_parent_did_not_go(world: World) -> None:
     await world.bar("sms")
     await world.send_due(world.workers[0])
     assert (await states(world, "notice"), await states(world, "notice", "then")) == (["failed"], ["cancelled"])
+
+
+async def a_call_is_taken(world: World) -> tuple[int, int]:
+    """The notice went as a call, of which no end is known; its (reminder, fence)."""
+    await world.bar("sms")
+    await only(world, "notice")
+    await world.db.execute(
+        "UPDATE reminder SET state = 'waiting', reason = NULL WHERE step = 'notice' AND leg = 'then'"
+    )
+    await world.take_due(world.workers[0])
+    await world.db.execute("UPDATE attempt SET channel = 'voice'")
+    await world.hand_over(world.workers[0])
+    await world.record(world.workers[0])
+    return next(iter(world.handed))
+
+
+async def test_a_follower_of_a_call_waits_for_its_end(world: World) -> None:
+    call = await a_call_is_taken(world)
+    assert (await states(world, "notice"), await states(world, "notice", "then")) == (["accepted"], ["waiting"])
+    await world.receipt(call)
+    assert (await states(world, "notice"), await states(world, "notice", "then")) == (["delivered"], ["pending"])
+
+
+async def test_a_follower_of_a_call_whose_end_is_never_told_goes_all_the_same(world: World) -> None:
+    await a_call_is_taken(world)
+    await world.receipts_stay_out()
+    assert (await states(world, "notice"), await states(world, "notice", "then")) == (["accepted"], ["pending"])
+
+
+async def test_a_key_pressed_makes_the_follower_due_at_once_and_only_in_the_call_that_is_current(world: World) -> None:
+    reminder, fence = await a_call_is_taken(world)
+    assert not await hasten(world.db, reminder, fence + 1, now=world.now)
+    assert await states(world, "notice", "then") == ["waiting"]
+    assert await hasten(world.db, reminder, fence, now=world.now)
+    assert not await hasten(world.db, reminder, fence, now=world.now)
+    assert await states(world, "notice", "then") == ["pending"]
+
+
+async def test_a_missed_call_waits_for_its_spacing_and_for_its_number_a_day(world: World) -> None:
+    await only(world, "delivery")
+    waits = []
+    for _ in range(3):
+        await world.send_due(world.workers[0], "misses")
+        missed = Receipt(*list(world.handed)[-1], "missed", retry_in=timedelta(hours=2), limit=5, per_day=2)
+        await world.receive(missed)
+        due = await world.db.fetchval("SELECT due_at FROM reminder WHERE step = 'delivery'")
+        waits.append(due - world.now)
+        world.now = due
+    assert waits == [timedelta(hours=2), timedelta(hours=22), timedelta(hours=2)]
+
+
+async def test_a_message_costs_what_its_record_says_times_what_its_receipt_says(world: World) -> None:
+    await only(world, "delivery")
+    await world.take_due(world.workers[0])
+    held = world.workers[0].held.pop()
+    said = [Recorded(*held.key, "accepted", cost=Decimal("0.15"))]
+    for _ in range(2):
+        await record(world.db, said, missed_limit=3, deferred_limit=3, broken_limit=3, now=world.now)
+    assert await world.db.fetchval("SELECT cost FROM attempt") == Decimal("0.15")
+    for _ in range(2):
+        await world.receive(Receipt(*held.key, "delivered", units=3))
+    assert await world.db.fetchval("SELECT cost FROM attempt") == Decimal("0.45")
 
 
 async def test_everything_finds_its_end_when_all_parts_are_up(world: World) -> None:
