@@ -1,7 +1,8 @@
 """`python -m tests.chaos [SEED]`: kills at random, at every crash point, of the broker and of the database, with payments
-arriving all the while. Prints what came of it and writes build/chaos.json. The status is 1 if a promise was broken.
+arriving all the while; then ten thousand random interleavings of pay, claim, send and crash. Prints what came of it and
+writes build/chaos.json. The status is 1 if a promise was broken.
 
-True here: it takes less than five minutes; what a slow machine leaves no time for is counted, not dropped in silence.
+True here: it takes less than seven minutes; what a slow machine leaves no time for is counted, not dropped in silence.
 """
 
 import asyncio
@@ -18,6 +19,7 @@ from typing import Any
 from tests.chaos.acts import POINTS, Work, crash_database, die_at, kill_at_random, kill_broker, share
 from tests.chaos.evidence import Evidence
 from tests.chaos.ground import ground
+from tests.chaos.interleavings import Interleavings, Tally
 from tests.chaos.invariants import PROMISES, broken
 from tests.chaos.plant import ROOT, SERVICES
 from tests.chaos.stage import Stage, stage
@@ -25,6 +27,7 @@ from tests.servers.workspace import workspace
 
 ENOUGH = 230.0  # seconds after which no act begins any more
 ROUNDS, KILLS = 10, 6
+INTERLEAVINGS = 10_000
 ROUND, POINT, SERVERS, SHARED = Work(300, 120), Work(60, 20), Work(600, 150, 6.0), Work(5_000, 200)
 TWICE = (*SERVICES, "scheduler", "dispatcher")
 Act = tuple[str, Callable[[], Coroutine[Any, Any, Evidence | list[Evidence]]]]
@@ -48,22 +51,21 @@ def main(seed: int) -> int:
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))  # asyncio ends its tasks then
     began, counts = time.monotonic(), Counter[str]()
     print(f"starting PostgreSQL, RabbitMQ and {len(TWICE)} services; seed {seed}", flush=True)
-    with (
-        workspace() as folder,
-        ground(folder / "chaos") as laid,
-        stage(laid, services=TWICE, answer_seconds=0.03) as there,
-    ):
-        for name, act in acts(there, random.Random(seed)):
-            if time.monotonic() - began > ENOUGH:
-                counts["acts left out for want of time"] += 1
-                continue
-            answered = asyncio.run(act())
-            for found in answered if isinstance(answered, list) else [answered]:
-                counts += tally(found)
-                complain(name, found)
-            print(f"{time.monotonic() - began:6.0f} s  {name}", flush=True)
-        counts["processes killed"] = len(there.plant.killed)
-    rows = figures(counts)
+    with workspace() as folder, ground(folder / "chaos") as laid:
+        with stage(laid, services=TWICE, answer_seconds=0.03) as there:
+            for name, act in acts(there, random.Random(seed)):
+                if time.monotonic() - began > ENOUGH:
+                    counts["acts left out for want of time"] += 1
+                    continue
+                answered = asyncio.run(act())
+                for found in answered if isinstance(answered, list) else [answered]:
+                    counts += tally(found)
+                    complain(name, found)
+                print(f"{time.monotonic() - began:6.0f} s  {name}", flush=True)
+            counts["processes killed"] = len(there.plant.killed)
+        interleaved = asyncio.run(Interleavings(laid.database, random.Random(seed)).run(INTERLEAVINGS))
+        print(f"{time.monotonic() - began:6.0f} s  {interleaved.cases} interleavings", flush=True)
+    rows = figures(counts) + figures_of(interleaved)
     write(rows)
     return 0 if all(row["holds"] is not False for row in rows) else 1
 
@@ -95,6 +97,26 @@ def figures(counts: Counter[str]) -> list[dict[str, Any]]:
     }
     facts = [{"name": name, "value": value, "unit": "", "goal": None, "holds": None} for name, value in counts.items()]
     return [*rows, *(one for one in facts if one["name"] not in PROMISES), {**more, "goal": None, "holds": None}]
+
+
+def figures_of(seen: Tally) -> list[dict[str, Any]]:
+    """Of the interleavings."""
+    late, twice = len(seen.late), seen.twice
+    return [
+        {"name": "interleaved: sent after paid", "value": late, "unit": "", "goal": "= 0", "holds": not late},
+        {"name": "interleaved: doubled", "value": twice, "unit": "", "goal": "= 0", "holds": not twice},
+        *(
+            {"name": f"interleaved: {name}", "value": value, "unit": "", "goal": None, "holds": None}
+            for name, value in (
+                ("pay, claim, send and crash", seen.cases),
+                ("handed over", seen.handed_over),
+                ("within a window of the 2xx", seen.raced),
+                ("stopped at the claim", seen.stopped),
+                ("stopped at the gate", seen.gates_closed),
+                ("crashes", seen.crashes),
+            )
+        ),
+    ]
 
 
 def write(rows: list[dict[str, Any]]) -> None:

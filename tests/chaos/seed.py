@@ -6,7 +6,6 @@ from datetime import UTC, datetime, timedelta
 
 import asyncpg
 
-from services.payments.store.sources import WEBHOOK_KIND
 from shared.db.engine import Database
 from tests import factories
 from tests.chaos.bank import SECRET
@@ -52,7 +51,7 @@ async def lay_ground(database: str) -> None:
     db = Database(database)
     try:
         async with db.connection() as connection:
-            await factories.source(connection, "bank", WEBHOOK_KIND, config={"secrets": [SECRET]})
+            await factories.source(connection, "bank", "standard_webhook", config={"secrets": [SECRET]})
             await connection.execute("UPDATE business_clock SET ahead = $1", morning() - datetime.now(UTC))
     finally:
         await db.close()
