@@ -106,6 +106,10 @@ class Flow(Part):
         """The ids of the steps whose reminders to one customer ride on one message."""
         return frozenset(s.id for s in self.steps if s.may_group and (s.group or self.group) is Group.CUSTOMER)
 
+    def severity(self, step_id: str) -> int:
+        """Later steps are more severe: about how many days after the due date it begins to speak."""
+        return self.step(step_id).when.offset
+
     @cached_property
     def window(self) -> Window:
         """Without a contact window: any hour of any day."""
@@ -159,5 +163,7 @@ def _dated(index: int, step: Step, due: int, country: str | None) -> DatedStep:
     if repeat is None or not repeat.every.counts_business_days:
         every = repeat.every.day_from(0, 1, None) if repeat else 0
         return DatedStep(*known, every, times, step.speaks)
-    days = tuple(repeat.every.day_from(first, nth, country) - due for nth in range(times))
-    return CountedStep(*known, 1, times, step.speaks, days)
+    days = [first]
+    while len(days) < times:
+        days.append(repeat.every.day_from(days[-1], 1, country))
+    return CountedStep(*known, 1, times, step.speaks, tuple(day - due for day in days))

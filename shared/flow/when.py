@@ -15,6 +15,7 @@ from shared.flow.notation import Clock
 
 DEFAULT_AT = 9 * 60
 UNITS = ("days", "business_days", "weeks")
+LONGEST_COUNT = 7000
 
 Count = Annotated[StrictInt, Field(ge=1, le=1000)]
 
@@ -128,3 +129,11 @@ class Repeat(Part):
     ]
     until: Literal["paid"] = "paid"
     times: Annotated[StrictInt, Field(ge=1, le=1000)] | None = Field(None, json_schema_extra={"minimum": 1})
+
+    @model_validator(mode="after")
+    def _ends_in_time(self) -> Self:
+        """Business days are counted one by one, and a date has four digits."""
+        days = (self.every.business_days or 7 * (self.every.weeks or 0)) * (self.times or 1)
+        if days > LONGEST_COUNT:
+            raise ValueError(f"a repeat of weeks or business days ends within {LONGEST_COUNT} days; say fewer times")
+        return self

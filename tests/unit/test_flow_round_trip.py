@@ -49,7 +49,7 @@ def steps(draw, index):
     if due and step["requires_open"]:
         every = draw(st.integers(1, 30) | SPANS)
         step |= {
-            "repeat": draw(st.none() | st.just({"every": every, "until": "paid", "times": draw(st.integers(1, 60))}))
+            "repeat": draw(st.none() | st.just({"every": every, "until": "paid", "times": draw(st.integers(1, 12))}))
         }
     if due and step["requires_open"]:
         step |= {"group": draw(st.none() | st.sampled_from(["customer", "none"]))}

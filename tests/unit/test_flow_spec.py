@@ -155,6 +155,32 @@ def test_days_are_a_range_a_list_or_one_day(days, read):
             "Input should be greater than or equal to 1",
         ),
         (
+            {"repeat": {"every": {"weeks": 2, "days": 1}, "until": "paid", "times": 2}},
+            ("repeat", "every"),
+            "say exactly one of days, business_days, weeks; found days, weeks",
+        ),
+        (
+            {"repeat": {"every": {"business_days": 1000}, "until": "paid", "times": 1000}},
+            ("repeat",),
+            "a repeat of weeks or business days ends within 7000 days; say fewer times",
+        ),
+        (
+            {"when": {"days": 1, "weeks": 1, "after": "due"}},
+            ("when",),
+            "say only one of days, business_days, weeks; found days, weeks",
+        ),
+        (
+            {"when": {"on": "due", "weeks": 1}},
+            ("when",),
+            "'on: due' takes no weeks; write before or after instead of on",
+        ),
+        ({"when": {"after": "broken_promise"}}, ("when",), "'after: broken_promise' needs days, such as days: 3"),
+        ({"broadcast": ["sms"]}, (), "say channels (one after the other) or broadcast (all at once); found both"),
+        ({"stop": True}, (), "say exactly one of message, escalate, stop; found message, stop"),
+        ({"message": None, "escalate": {"to": "x"}}, (), "'escalate' sends nothing and takes no channels; remove it"),
+        ({"stop": False}, ("stop",), "Input should be True"),
+        ({"escalate": {"to": "a\nb"}}, ("escalate", "to"), "String should match pattern '^[^\\x00-\\x1f\\x7f]*$'"),
+        (
             {"fallback_after": "1 day"},
             ("fallback_after",),
             'a duration is written as in ISO 8601, such as "P3D" or "PT12H"',

@@ -30,6 +30,6 @@ async def dry_run(db: Database, flow: Flow, days: int, following: str | None) ->
             if not rows:
                 break
             after = rows[-1][0]
-            await asyncio.to_thread(lambda: tally.add(forecasting.counted(rows)))  # noqa: B023  (awaited at once)
+            await asyncio.to_thread(tally.add, forecasting.counted(rows))
         await asyncio.to_thread(tally.close)
         return tally
