@@ -1362,7 +1362,7 @@ $$
    WHERE w.differs OR (i.closed_as IS NULL AND (w.open_amount = 0) <> (i.settled_at IS NOT NULL))
 $$;
 
--- What the reconciler does about one such invoice: the allocations that persons made are the truth, everything else is dealt out anew.
+-- What the reconciler does about one such invoice: the allocations that persons made and shares of several invoices are the truth, everything else is dealt out anew.
 -- Looks again under the lock. Answers whether something was wrong.
 CREATE OR REPLACE FUNCTION repair_money(p_invoice bigint, p_now timestamptz) RETURNS boolean LANGUAGE plpgsql AS
 $$
@@ -1376,7 +1376,8 @@ BEGIN
                        WHERE y.invoice_id = p_invoice OR y.id IN (SELECT a.payment_id FROM allocation a JOIN installment n ON n.id = a.installment_id
                                                                    WHERE n.invoice_id = p_invoice) ORDER BY y.id FOR UPDATE);
   DELETE FROM allocation a USING payment y, installment n
-   WHERE y.id = a.payment_id AND y.id = ANY (v_payments) AND y.invoice_id = p_invoice AND y.unmatched_reason IS DISTINCT FROM 'by_hand'
+   WHERE y.id = a.payment_id AND y.id = ANY (v_payments) AND y.invoice_id = p_invoice
+     AND coalesce(y.unmatched_reason, '') NOT IN ('by_hand', 'split')
      AND n.id = a.installment_id AND n.invoice_id = p_invoice;
   UPDATE installment n SET allocated = coalesce((SELECT sum(a.amount) FROM allocation a WHERE a.installment_id = n.id), 0)
    WHERE n.invoice_id = p_invoice;
