@@ -1,7 +1,7 @@
 """What messages say and how a mail is put together: pure, used by the preview and by the dispatcher."""
 
 from shared.content.catalog import Catalog
-from shared.content.facts import MessageFacts, Rendered
+from shared.content.facts import MessageFacts, OwedInvoice, Rendered
 from shared.content.mime import Attachment, HeaderRefused, MailHeaders, build_mail
 from shared.content.template import CompiledTemplate, TemplateRefused, TemplateSource, compile_template, compile_value
 
@@ -12,6 +12,7 @@ __all__ = [
     "HeaderRefused",
     "MailHeaders",
     "MessageFacts",
+    "OwedInvoice",
     "Rendered",
     "TemplateRefused",
     "TemplateSource",

@@ -16,6 +16,7 @@ from jinja2 import Environment, StrictUndefined
 from shared.content.facts import MessageFacts, Rendered
 from shared.content.formats import babel_locale
 from shared.content.gsm import fold
+from shared.content.several import HTML, LAYOUTS, for_several, words_for_several
 from shared.content.template import CompiledTemplate, TemplateSource, compile_template
 from shared.content.variables import DateStyle, variables
 
@@ -88,7 +89,7 @@ class Catalog:
 
     def render(self, message: str, channel: str, facts: MessageFacts) -> Rendered:
         """Raises UnknownMessage, or jinja2.TemplateError when an operator's text asks for what is not there."""
-        key = (message, channel, facts.locale)
+        key = (for_several(message) if len(facts.invoices) > 1 else message, channel, facts.locale)
         choice = self._choices.get(key)
         if choice is None:
             choice = self._choose(*key)
@@ -137,13 +138,21 @@ def _words(language: str) -> dict[str, Any]:
 
 def builtin_source(message: str, channel: str, language: str) -> TemplateSource | None:
     """The text as an operator would have written it, to begin with."""
-    if language not in LANGUAGES or message not in _words(language)["messages"]:
+    if language not in LANGUAGES:
         return None
     words = _words(language)
+    if (several := words_for_several(message, language, words["words"])) is not None:
+        return _source(several, LAYOUTS.get(channel, _SHORT), HTML if channel == "email" else None)
+    if message not in words["messages"]:
+        return None
     given = {"words": words["words"], "message": {"delivers": False, **words["messages"][message]}}
-    html = _expanded("email.html.jinja", given) if channel == "email" else None
-    text = _expanded(_LAYOUTS.get(channel, _SHORT), given)
-    return TemplateSource(given["message"]["subject"], text, html)
+    return _source(given, _LAYOUTS.get(channel, _SHORT), "email.html.jinja" if channel == "email" else None)
+
+
+def _source(given: Mapping[str, Any], text: str, html: str | None) -> TemplateSource:
+    return TemplateSource(
+        given["message"]["subject"], _expanded(text, given), None if html is None else _expanded(html, given)
+    )
 
 
 @cache

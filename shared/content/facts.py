@@ -16,9 +16,23 @@ _BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\
 
 
 @dataclass(frozen=True, slots=True)
+class OwedInvoice:
+    """One of several that a message lists."""
+
+    number: str
+    due_date: date | None
+    open_amount: Decimal
+    currency: str
+    payment_reference: str
+    pay_url: str
+    document_url: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class MessageFacts:
     """Amounts in `currency`; `open_amount` is that of what this message is about (installment or invoice);
-    `days_past_due` in local calendar days, negative before; `fallback_from` names the channel that failed."""
+    `days_past_due` in local calendar days, negative before; `fallback_from` names the channel that failed. `invoices`: all
+    that it speaks of, where they are several; the other facts then are those of the one that is due for the longest."""
 
     creditor_name: str
     email_from: str
@@ -46,6 +60,7 @@ class MessageFacts:
     document_url: str | None = None
     fallback_from: str | None = None
     attributes: Mapping[str, Any] | None = None
+    invoices: tuple[OwedInvoice, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from functools import lru_cache
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
+from babel.lists import format_list
 from babel.numbers import format_currency
 
 _SAMPLE = Decimal(1234567)
@@ -78,3 +79,8 @@ def spoken_money(amount: Decimal, currency: str, tag: str) -> str:
 def day(value: date, style: str, tag: str) -> str:
     """A date in babel's `long` (mail) or `medium` (short channels) style."""
     return format_date(value, style, locale=babel_locale(tag))
+
+
+def both(parts: list[str], tag: str) -> str:
+    """ "one, two and three"."""
+    return parts[0] if len(parts) == 1 else format_list(parts, locale=babel_locale(tag))

@@ -120,8 +120,8 @@ class Step(Part):
 
     @property
     def may_group(self) -> bool:
-        """A delivery and a thank-you are about one invoice, whatever else is owed."""
-        return self.speaks and self.requires_open and self.when.anchor in (Anchor.DUE, Anchor.BROKEN_PROMISE)
+        """A delivery, a thank-you and the answer to a broken promise are about one invoice, whatever else is owed."""
+        return self.speaks and self.requires_open and self.when.anchor is Anchor.DUE
 
     @property
     def urgent(self) -> bool:

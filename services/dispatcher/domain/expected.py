@@ -28,6 +28,8 @@ class Looked:
     """A queued reminder and everything that its route depends on and that is its customer's own."""
 
     id: int
+    customer_id: int
+    creditor_id: int
     flow_version_id: int
     step: str
     leg: str

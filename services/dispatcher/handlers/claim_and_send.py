@@ -1,6 +1,7 @@
 """CONSUME: from a message with ids to hand-offs.
 
-True here: nothing is sent that was not claimed, and t0 is taken before the claim; a provider without free slots, or one
+True here: nothing is sent that was not claimed, and t0 is taken before the claim; what one message says of several
+reminders was claimed for each of them, and what became of it is recorded for each of them; a provider without free slots, or one
 that stands still, costs its own reminders time, never another provider's, and never burns them. The message is settled
 when its last id is claimed or given back; the sends go on in tasks that this object owns, so a lost broker connection
 cancels none.
@@ -8,17 +9,19 @@ cancels none.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
 from time import monotonic
 from typing import Any
 
+import asyncpg
 import structlog
 
 from services.dispatcher.domain.expected import Expected, Later, Looked, Market, expect
 from services.dispatcher.domain.outcomes import Accepted, Deferred, Missed, NotSent, Outcome, Rejected, Unknown
 from services.dispatcher.domain.ports import Gate
+from services.dispatcher.domain.together import MOST_TOGETHER, Message, bundle, by_severity, grouped
 from services.dispatcher.handlers.compose import Composer
 from services.dispatcher.handlers.lanes import SOON
 from services.dispatcher.handlers.recorder import Recorder
@@ -26,17 +29,18 @@ from services.dispatcher.handlers.sender import ASIDE, Sender
 from services.dispatcher.handlers.senders import Senders
 from services.dispatcher.store.cards import Cards
 from services.dispatcher.store.files import Files
-from services.dispatcher.store.look import look
+from services.dispatcher.store.look import companions, look
 from services.dispatcher.store.providers import Key
 from shared.bus.port import Delivery
 from shared.crash import crash_point
 from shared.db.engine import Database
 from shared.flow import FOREVER
-from shared.ledger.send import Caps, Claim, Recorded, Wanted, claim, give_back
+from shared.ledger.send import Caps, Claim, Recorded, Wanted, carry, claim, give_back
 from shared.messages import BadMessage, RemindersDue
 from shared.routing import FRICTION
 from shared.settings import LedgerSettings
 
+NOTHING = Decimal(0)
 PATIENCE = 1.0  # seconds that a message waits for a provider's slots before the rest of its ids goes back
 RETRY_AFTER = timedelta(minutes=1)
 
@@ -88,39 +92,51 @@ class ClaimAndSend:
         async with self._db.connection() as connection:
             looked = {row.id: row for row in await look(connection, ids)}
             flows = await self._cards.flows(connection, {row.flow_version_id for row in looked.values()})
+            if together := [row.id for row in looked.values() if grouped(row, flows)]:
+                looked |= await self._companions(connection, together, looked)
         everybody = self._senders.experience
         market = Market(self._senders.offers(), everybody.groups, everybody.overall, self._friction)
         expected = [expect(row, flows[row.flow_version_id], market) for row in looked.values()]
-        lanes: dict[Key | None, list[Expected]] = defaultdict(list)
-        for one in expected:
-            if isinstance(one, Expected):
-                lanes[(one.first.channel, one.first.provider) if one.first else None].append(one)
+        ready = [one for one in expected if isinstance(one, Expected)]
+        lanes: dict[Key | None, list[Message]] = defaultdict(list)
+        for message in bundle(ready, looked, flows) if together else [(one,) for one in ready]:
+            first = message[0].first
+            lanes[(first.channel, first.provider) if first else None].append(message)
         await self._postpone([one for one in expected if isinstance(one, Later)])
-        await asyncio.gather(*(self._drain(key, rows, looked) for key, rows in lanes.items()))
+        await asyncio.gather(*(self._drain(key, messages, looked) for key, messages in lanes.items()))
+
+    async def _companions(
+        self, connection: asyncpg.Connection, ids: Sequence[int], known: Mapping[int, Looked]
+    ) -> dict[int, Looked]:
+        """What else goes in the messages of these."""
+        others = [key for key in await companions(connection, ids, MOST_TOGETHER) if key not in known]
+        rows = await look(connection, others) if others else []
+        flows = await self._cards.flows(connection, {row.flow_version_id for row in rows})
+        return {row.id: row for row in rows if grouped(row, flows)}
 
     async def drained(self) -> None:
         """When nothing claimed is still being sent."""
         while self._sending:
             await asyncio.wait(self._sending)
 
-    async def _drain(self, key: Key | None, rows: list[Expected], looked: Mapping[int, Looked]) -> None:
+    async def _drain(self, key: Key | None, messages: list[Message], looked: Mapping[int, Looked]) -> None:
         if key is None:
-            await self._claim(rows)
+            await self._claim(messages)
             return
         sender, until = self._senders[key], monotonic() + PATIENCE
-        while rows:
+        while messages:
             left = max(0.0, until - monotonic())
-            slots = 0 if sender.wait else await self._senders.take(sender, len(rows), left)
+            slots = 0 if sender.wait else await self._senders.take(sender, len(messages), left)
             if not slots:
-                await self._put_off(sender, rows, looked)
+                await self._put_off(sender, messages, looked)
                 return
-            batch, rows = rows[:slots], rows[slots:]
+            batch, messages = messages[:slots], messages[slots:]
             await self._claim_and_start(sender, batch, looked)
 
-    async def _claim_and_start(self, sender: Sender, batch: list[Expected], looked: Mapping[int, Looked]) -> None:
-        claimed: list[Claim] = []
+    async def _claim_and_start(self, sender: Sender, batch: list[Message], looked: Mapping[int, Looked]) -> None:
+        claimed: list[Sequence[Claim]] = []
         try:
-            await self._files.prepare(looked[one.reminder_id] for one in batch)
+            await self._files.prepare(looked[message[0].reminder_id] for message in batch if len(message) == 1)
             crash_point("before_claim")
             began = monotonic()
             claimed = await asyncio.shield(self._claim(batch))
@@ -128,28 +144,46 @@ class ClaimAndSend:
         finally:
             sender.lane.give_back(len(batch) - len(claimed))
         gate = Gate(began, self._windows.handoff_window, self._windows.connect_timeout)
-        for one in claimed:
-            self._own(self._send(sender, one, gate))
+        for claims in claimed:
+            self._own(self._send(sender, claims, gate))
 
-    async def _claim(self, batch: Sequence[Expected]) -> list[Claim]:
-        wanted = [_wanted(one) for one in batch]
+    async def _claim(self, batch: Sequence[Message]) -> list[Sequence[Claim]]:
+        """What may go, by message; who carries the others stands first, and is noted before anything is handed over."""
+        wanted = [_wanted(one, n if len(message) > 1 else None) for n, message in enumerate(batch) for one in message]
         async with self._db.connection() as connection:
             claims = await claim(connection, wanted, worker=self._worker, lease=self._lease, caps=self._caps)
+            messages = self._by_message([one for one in claims if one.verdict == "claimed"], wanted)
+            if several := [message for message in messages if len(message) > 1]:
+                crash_point("before_carry")
+                await carry(connection, several)
             await self._cards.load(connection, {one.creditor_id for one in claims})
-        return [one for one in claims if one.verdict == "claimed"]
+        return messages
 
-    async def _send(self, sender: Sender, one: Claim, gate: Gate) -> None:
-        began = monotonic()
+    def _by_message(self, claims: Sequence[Claim], wanted: Iterable[Wanted]) -> list[Sequence[Claim]]:
+        numbers = {one.reminder_id: one.together for one in wanted if one.together is not None}
+        if not numbers:
+            return [(one,) for one in claims]
+        found: dict[int | None, list[Claim]] = defaultdict(list)
+        for one in claims:
+            found[numbers.get(one.reminder_id)].append(one)
+        alone = found.pop(None, [])
+        return [(one,) for one in alone] + [by_severity(rows, self._cards.known) for rows in found.values()]
+
+    async def _send(self, sender: Sender, claims: Sequence[Claim], gate: Gate) -> None:
+        one, began = claims[0], monotonic()
         outcome: Outcome | None = None
         try:
-            outcome, cost, within = await self._hand_off(sender, one, gate)
+            outcome, cost, within = await self._hand_off(sender, claims, gate)
         except Exception as error:
             log.exception("message_not_made", reminder=one.reminder_id, step=one.step, channel=one.channel)
-            self._recorder.put(
-                Recorded(one.reminder_id, one.fence, "broken", detail=type(error).__name__, retry_in=RETRY_AFTER)
-            )
+            for each in claims:
+                self._recorder.put(
+                    Recorded(each.reminder_id, each.fence, "broken", detail=type(error).__name__, retry_in=RETRY_AFTER)
+                )
         else:
             self._recorder.put(recorded(one, outcome, self._retry(sender), cost, within))
+            for rider in claims[1:]:
+                self._recorder.put(recorded(rider, outcome, self._retry(sender), NOTHING, within))
         finally:
             held = monotonic() - began
             sender.lane.give_back(seconds=held if isinstance(outcome, Accepted) else None, held=held)
@@ -163,13 +197,19 @@ class ClaimAndSend:
         except Exception:
             log.exception("provider_not_told", channel=sender.channel.name, provider=sender.channel.provider)
 
-    async def _hand_off(self, sender: Sender, one: Claim, gate: Gate) -> tuple[Outcome, Decimal, timedelta | None]:
+    async def _hand_off(
+        self, sender: Sender, claims: Sequence[Claim], gate: Gate
+    ) -> tuple[Outcome, Decimal, timedelta | None]:
         """What became of it, what it costs, and how long a receipt may take."""
+        one = claims[0]
         flow = self._cards.flow(one.flow_version_id)
         step = flow.step(one.step)
-        attachment = await self._files.attachment(one) if step.attach else None
         creditor = self._cards.creditor(one.creditor_id)
-        outgoing = self._composer.compose(one, flow, creditor, attachment)
+        if len(claims) > 1:
+            outgoing = self._composer.compose_together(claims, flow, creditor)
+        else:
+            attachment = await self._files.attachment(one) if step.attach else None
+            outgoing = self._composer.compose(one, flow, creditor, attachment)
         limit = sender.terms.timeout
         try:
             async with asyncio.timeout(limit):
@@ -183,14 +223,14 @@ class ClaimAndSend:
         """Soon, where another provider of the channel can take it."""
         return RETRY_AFTER if self._senders.alone(sender.key) else timedelta(seconds=ASIDE)
 
-    async def _put_off(self, sender: Sender, rows: Sequence[Expected], looked: Mapping[int, Looked]) -> None:
+    async def _put_off(self, sender: Sender, messages: Sequence[Message], looked: Mapping[int, Looked]) -> None:
         """They come again at the provider's pace, behind what was put off before them, and never too late for that."""
-        waits = sender.lane.put_off(len(rows), at_least=max(SOON, sender.wait), pace=sender.terms.rate)
+        waits = sender.lane.put_off(len(messages), at_least=max(SOON, sender.wait))
         due = []
-        for one, seconds in zip(rows, waits, strict=True):
-            row = looked[one.reminder_id]
-            latest = max((row.send_until - row.now).total_seconds() / 2, SOON) if row.send_until != FOREVER else seconds
-            due.append((row.id, row.now + timedelta(seconds=min(seconds, latest))))
+        for message, seconds in zip(messages, waits, strict=True):
+            rows = [looked[one.reminder_id] for one in message]
+            at = rows[0].now + timedelta(seconds=min(seconds, *(_latest(row, seconds) for row in rows)))
+            due += [(row.id, at) for row in rows]
         async with self._db.connection() as connection:
             await give_back(connection, due)
 
@@ -232,10 +272,13 @@ def recorded(
             return Recorded(one.reminder_id, one.fence, "missed", detail=detail, retry_in=timedelta(minutes=30))
 
 
-def _wanted(one: Expected) -> Wanted:
-    if one.first is None:
-        return Wanted(one.reminder_id, None, None, None, None, 0, one.reason)
+def _latest(row: Looked, seconds: float) -> float:
+    return max((row.send_until - row.now).total_seconds() / 2, SOON) if row.send_until != FOREVER else seconds
+
+
+def _wanted(one: Expected, together: int | None) -> Wanted:
     way = one.first
-    return Wanted(
-        one.reminder_id, way.channel, way.contact_point_id, way.provider, way.cost, one.alternatives, one.reason
-    )
+    if way is None:
+        return Wanted(one.reminder_id, None, None, None, None, 0, one.reason)
+    where = (way.channel, way.contact_point_id, way.provider, way.cost)
+    return Wanted(one.reminder_id, *where, one.alternatives, one.reason, together)

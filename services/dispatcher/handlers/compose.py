@@ -1,13 +1,16 @@
 """What a claim says becomes what a channel sends. Uses nothing but the claim, the creditor and the file."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from services.dispatcher.domain.creditor import CreditorCard
 from services.dispatcher.domain.ports import Outgoing
+from services.dispatcher.domain.together import longest_due
 from services.dispatcher.domain.tokens import ReturnPaths
-from shared.content import Attachment, Catalog, MessageFacts
+from shared.content import Attachment, Catalog, MessageFacts, OwedInvoice
+from shared.content.several import for_several
 from shared.flow import THEN_LEG, Flow
 from shared.ledger.send import Claim
 
@@ -23,11 +26,23 @@ class Composer:
 
     def compose(self, claim: Claim, flow: Flow, creditor: CreditorCard, attachment: Attachment | None) -> Outgoing:
         """Raises when the text cannot be made; nothing was sent then."""
+        return self._outgoing(claim, flow, self._facts(claim, creditor), attachment)
+
+    def compose_together(self, claims: Sequence[Claim], flow: Flow, creditor: CreditorCard) -> Outgoing:
+        """One message in the words of the first claim, whose flow it is, that lists them all: never with files, and with
+        a link for each invoice. The first link is that of the invoice that is due for the longest."""
+        facts = replace(
+            self._facts(longest_due(claims), creditor),
+            invoices=tuple(self._owed(one) for one in sorted(claims, key=lambda one: (one.due_date, one.reminder_id))),
+        )
+        made = self._outgoing(claims[0], flow, facts, None)
+        return replace(made, message=for_several(made.message))
+
+    def _outgoing(self, claim: Claim, flow: Flow, facts: MessageFacts, attachment: Attachment | None) -> Outgoing:
         assert claim.channel
         assert claim.address
         step = flow.step(claim.step)
         message = step.message_of(claim.leg)
-        facts = self._facts(claim, creditor)
         return Outgoing(
             attempt_id=f"{claim.reminder_id}.{claim.fence}",
             message_id=f"<r{claim.reminder_id}.{claim.contact_point_id}@{self.mail_domain}>",
@@ -42,8 +57,25 @@ class Composer:
             followed=step.then is not None and not claim.leg,
         )
 
+    def _owed(self, claim: Claim) -> OwedInvoice:
+        pay_url = self._pay_url(claim)
+        return OwedInvoice(
+            claim.number
+            if claim.installments == 1
+            else f"{claim.number} ({claim.installment_no}/{claim.installments})",
+            claim.due_date,
+            claim.open_amount,
+            claim.currency,
+            claim.payment_reference,
+            pay_url,
+            f"{pay_url}/document" if claim.document_key else None,
+        )
+
+    def _pay_url(self, claim: Claim) -> str:
+        return f"{self.public_url}/pay/{claim.invoice_token}"
+
     def _facts(self, claim: Claim, creditor: CreditorCard) -> MessageFacts:
-        pay_url = f"{self.public_url}/pay/{claim.invoice_token}"
+        pay_url = self._pay_url(claim)
         return MessageFacts(
             creditor_name=creditor.name,
             email_from=creditor.email_from,

@@ -8,7 +8,7 @@ from services.dispatcher.domain.ports import Key, Turn
 from services.dispatcher.handlers.opt_out import OptOut
 from services.dispatcher.handlers.take_receipt import TakeReceipt
 from shared.db.engine import Database
-from shared.ledger.send import hasten
+from shared.ledger.send import hasten, riders
 
 PRESSED = """
 INSERT INTO event (at, invoice_id, reminder_id, kind, data)
@@ -42,8 +42,9 @@ class TakeTurn:
 
     async def _hasten(self, reminder_id: int, fence: int) -> None:
         async with self._db.transaction() as tx:
-            if await hasten(tx, reminder_id, fence):
-                await tx.execute(PRESSED, reminder_id, fence, Key.PAY_LINK)
+            for key in sorted([(reminder_id, fence), *await riders(tx, reminder_id, fence)]):
+                if await hasten(tx, *key):
+                    await tx.execute(PRESSED, *key, Key.PAY_LINK)
 
     async def _stop(self, reminder_id: int, fence: int) -> None:
         async with self._db.connection() as connection:

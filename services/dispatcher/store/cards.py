@@ -45,6 +45,11 @@ class Cards:
                 self._creditors[row["id"]] = (now + FRESH_SECONDS, self._card(row))
         await self._texts.refresh(connection)
 
+    @property
+    def known(self) -> Mapping[int, Flow]:
+        """All flow versions that were asked for."""
+        return self._flows
+
     def flow(self, key: int) -> Flow:
         return self._flows[key]
 

@@ -35,6 +35,7 @@ WITH mark AS (
     JOIN reminder r ON r.id = a.reminder_id JOIN invoice i ON i.id = a.invoice_id JOIN customer u ON u.id = i.customer_id
     JOIN creditor c ON c.id = i.creditor_id
    WHERE a.state IN ('accepted', 'delivered', 'undelivered', 'missed', 'expired', 'rejected')
+     AND a.carried_by IS NULL  -- one message is one contact, however many invoices it lists
 ), weighed AS (
   SELECT e.*, power($2::double precision, row_number() OVER latest_first - 1) AS weight FROM ended e
   WINDOW latest_first AS (PARTITION BY customer_id, channel ORDER BY at DESC, reminder_id DESC)

@@ -9,7 +9,7 @@ from shared.routing import Attempted, ContactKind, ContactPoint, Evidence
 from shared.states import AttemptState
 
 LOOK = """
-SELECT r.id, r.flow_version_id, r.step, r.leg, r.send_until, i.document_key, u.preferred_channel,
+SELECT r.id, i.customer_id, i.creditor_id, r.flow_version_id, r.step, r.leg, r.send_until, i.document_key, u.preferred_channel,
        coalesce(u.timezone, c.timezone) AS timezone, coalesce(u.country, c.country) AS country,
        (SELECT business_now()) AS now,  -- a subquery is asked once, a function once a row
        (SELECT json_agg(json_build_array(p.id, p.kind, p.address, p.channels, p.priority,
@@ -25,6 +25,22 @@ SELECT r.id, r.flow_version_id, r.step, r.leg, r.send_until, i.document_key, u.p
 """
 
 
+COMPANIONS = """
+SELECT r.id FROM reminder r
+ WHERE r.invoice_id IN (SELECT i.id FROM (SELECT DISTINCT k.customer_id, k.creditor_id FROM reminder q
+                                            JOIN invoice k ON k.id = q.invoice_id WHERE q.id = ANY ($1::bigint[])) o
+                          JOIN invoice i ON i.customer_id = o.customer_id AND i.creditor_id = o.creditor_id
+                         WHERE i.settled_at IS NULL AND i.closed_as IS NULL)
+   AND r.state = 'queued' AND r.requires_open AND r.id <> ALL ($1::bigint[])
+ ORDER BY r.due_at, r.id LIMIT $2
+"""
+
+
+async def companions(connection: asyncpg.Connection, ids: Sequence[int], most: int) -> list[int]:
+    """What else is queued of the customers and creditors of these."""
+    return [row["id"] for row in await connection.fetch(COMPANIONS, ids, most)]
+
+
 async def look(connection: asyncpg.Connection, ids: Sequence[int]) -> list[Looked]:
     """Those of the ids that are queued; the others are somebody else's, or done."""
     return [_looked(row) for row in await connection.fetch(LOOK, ids)]
@@ -33,6 +49,8 @@ async def look(connection: asyncpg.Connection, ids: Sequence[int]) -> list[Looke
 def _looked(row: asyncpg.Record) -> Looked:
     (
         key,
+        customer_id,
+        creditor_id,
         flow_version_id,
         step,
         leg,
@@ -49,6 +67,8 @@ def _looked(row: asyncpg.Record) -> Looked:
     points = points or ()
     return Looked(
         id=key,
+        customer_id=customer_id,
+        creditor_id=creditor_id,
         flow_version_id=flow_version_id,
         step=step,
         leg=leg,

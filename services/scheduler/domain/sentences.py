@@ -210,6 +210,9 @@ SENTENCES: Mapping[str, Callable[[Said], str]] = {
     "reply.received": lambda said: f"The customer answered by {said.way}: '{said.words or '(no longer kept)'}'",
     "mail.delayed": lambda said: f"The mail {said.name} is delayed{said.detail}",
     "mail.out_of_office": lambda said: f"An automatic answer came to the mail {said.name}{said.detail}",
+    "mail.challenge": lambda said: (
+        f"A filter asks who sent the mail {said.name}; it is kept for a person to answer{said.detail}"
+    ),
     "mail.unknown": lambda said: f"A mail that nobody understands came back for {said.name}{said.detail}",
     "payment.confirmed": lambda said: f"A payment of {said.money} came in",
     "payment.pending": lambda said: f"A payment of {said.money} is on its way",

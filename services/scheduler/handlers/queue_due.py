@@ -5,6 +5,7 @@ What must stay true:
 - nothing is published before its commit, and a failed publish changes nothing: the sweeper publishes again;
 - a step's condition is judged here, on what is stored when the reminder becomes due, and its verdict is on the
   timeline;
+- reminders that ride on one message are queued in one transaction, however far apart they stand in the queue;
 - a step that escalates or stops does so here, in the transaction that took it out of pending, and is never published.
 """
 
@@ -23,7 +24,7 @@ from shared.bus.port import Bus, PublishFailed
 from shared.crash import crash_point
 from shared.db.engine import Database
 from shared.flow import ConditionInputs, Flow, Step, judge
-from shared.ledger.due import Queued, act, queue_due, skip_queued
+from shared.ledger.due import Queued, act, queue_due, queue_together, skip_queued
 from shared.messages import BULK, URGENT, RemindersDue
 
 IDS_A_MESSAGE = 50
@@ -44,16 +45,22 @@ async def take_due(db: Database, flows: FlowVersions, *, limit: int, max_queued:
         moved = await queue_due(tx, limit=limit, max_queued=max_queued)
         if not moved:
             return Taken(0, [])
-        skipped = await _decide(tx, moved, flows)
+        named = await names(tx, [row.id for row in moved])
+        loaded = await flows.load(tx, {row.flow_version_id for row in named})
+        if together := [row.id for row in named if row.step in loaded[row.flow_version_id].grouped]:
+            more = await queue_together(tx, together, limit=limit)
+            moved, named = moved + more, named + await names(tx, [row.id for row in more])
+            loaded = await flows.load(tx, {row.flow_version_id for row in named})
+        skipped = await _decide(tx, moved, named, loaded)
         crash_point("before_queue_commit")
     crash_point("after_queue_commit")
     return Taken(len(moved), [(row.id, row.urgent) for row in moved if row.state == "queued" and row.id not in skipped])
 
 
-async def _decide(tx: asyncpg.Connection, moved: Sequence[Queued], flows: FlowVersions) -> set[int]:
+async def _decide(
+    tx: asyncpg.Connection, moved: Sequence[Queued], named: Sequence[Named], loaded: Mapping[int, Flow]
+) -> set[int]:
     """Next occurrences, conditions, and what happens instead of a message; answers the rows that send nothing."""
-    named = await names(tx, [row.id for row in moved])
-    loaded = await flows.load(tx, {row.flow_version_id for row in named})
     repeating = {row.id for row in moved if row.repeats}
     queued = {row.id for row in moved if row.state == "queued"}
     steps = {row.id: _step(row, loaded) for row in named}
