@@ -572,7 +572,8 @@ class Reply(SQLModel, table=True):
 
 
 class BounceMail(SQLModel, table=True):
-    """A mail to the bounce address that belongs to no attempt: kept and shown, never lost, never answered."""
+    """A mail to a return path that nobody understands: kept and shown, never lost, never answered. `recipient` names the
+    attempt that it came back for."""
 
     __tablename__ = "bounce_mail"
     id: int | None = Field(default=None, sa_column=key())

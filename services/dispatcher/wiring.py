@@ -23,8 +23,8 @@ from services.dispatcher.adapters.sms_twilio import SmsTwilio
 from services.dispatcher.adapters.twilio_account import TwilioConfig
 from services.dispatcher.adapters.voice_twilio import VoiceConfig, VoiceTwilio
 from services.dispatcher.adapters.whatsapp_twilio import WhatsAppConfig, WhatsAppTwilio
+from services.dispatcher.api import bounce_mails, http_providers, opt_out, push, receipts, suppressions, templates
 from services.dispatcher.api import channels as channels_api
-from services.dispatcher.api import http_providers, opt_out, push, receipts, suppressions, templates
 from services.dispatcher.api.parts import DispatcherParts
 from services.dispatcher.domain.ports import Channel, Conversing, Reporting
 from services.dispatcher.domain.tokens import ReturnPaths
@@ -193,6 +193,7 @@ def build(
             channels_api.router,
             http_providers.router,
             push.router,
+            bounce_mails.router,
             receipts.router,
             suppressions.router,
             opt_out.router,

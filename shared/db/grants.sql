@@ -51,6 +51,7 @@ GRANT UPDATE (state, reason, due_at, send_until, queued_at, fence, lease, tries)
 GRANT INSERT, UPDATE ON attempt TO dunnock_dispatcher;
 GRANT INSERT ON receipt, bounce_mail, reply TO dunnock_dispatcher;
 GRANT INSERT, DELETE ON suppression TO dunnock_dispatcher;
+GRANT DELETE ON bounce_mail TO dunnock_dispatcher;  -- 90 days after it came
 GRANT INSERT, UPDATE ON customer_contact TO dunnock_dispatcher;
 GRANT INSERT ON template_version TO dunnock_dispatcher;
 -- a browser that a customer subscribed on the pay page

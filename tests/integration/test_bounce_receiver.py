@@ -22,7 +22,7 @@ class Store:
     bounces: list[tuple[int, int, BounceKind, str]] = field(default_factory=list)
     broken: bool = False
 
-    async def __call__(self, reminder_id: int, fence: int, kind: BounceKind, detail: str) -> None:
+    async def __call__(self, reminder_id: int, fence: int, kind: BounceKind, detail: str, mail: bytes) -> None:
         if self.broken:
             raise ConnectionError("database away")
         self.bounces.append((reminder_id, fence, kind, detail))

@@ -79,7 +79,7 @@ WRITES: dict[str, dict[str, dict[str, str]]] = {
             "invoice": "replan_at row_lock",
             "reminder": f"{MOVES} send_until fence lease tries",
         },
-        "DELETE": {"http_api": ALL, "idempotency": ALL, "suppression": ALL},
+        "DELETE": {"bounce_mail": ALL, "http_api": ALL, "idempotency": ALL, "suppression": ALL},
     },
     PAYMENTS: {
         "INSERT": dict.fromkeys(

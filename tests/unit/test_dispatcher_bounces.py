@@ -53,6 +53,24 @@ def test_an_absence_note_is_no_bounce(mail: bytes) -> None:
     assert BounceKind.OUT_OF_OFFICE == classify(mail).kind
 
 
+@pytest.mark.parametrize(
+    "mail",
+    [
+        plain("Please confirm your email to Ana", "Click here.", "ana@customer.test", Auto_Submitted="auto-replied"),
+        plain("Sender verification required", "Prove that you are a person.", "ana@customer.test"),
+        plain("Re: Factura", "Your mail waits.", "ana@customer.test", X_Boxbe_Message_ID="1"),
+        plain("Confirme su correo para Ana", "Pulse aquí.", "ana@customer.test"),
+    ],
+)
+def test_a_filter_that_asks_who_we_are_is_a_challenge(mail: bytes) -> None:
+    assert BounceKind.CHALLENGE == classify(mail).kind
+
+
+def test_a_server_that_could_not_confirm_an_address_reports_a_bounce_and_no_challenge() -> None:
+    mail = plain("Could not confirm your email", "550 5.1.1 user unknown")
+    assert BounceKind.HARD == classify(mail).kind
+
+
 def test_a_feedback_report_is_a_complaint() -> None:
     mail = (
         b"From: fbl@mx.test\r\nSubject: complaint\r\nMIME-Version: 1.0\r\n"

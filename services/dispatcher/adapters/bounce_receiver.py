@@ -24,7 +24,7 @@ def checked_listen(listen: str) -> str:
     return listen
 
 
-OnBounce = Callable[[int, int, BounceKind, str], Awaitable[None]]
+OnBounce = Callable[[int, int, BounceKind, str, bytes], Awaitable[None]]
 _LOG = logging.getLogger(__name__)
 
 
@@ -44,7 +44,7 @@ class BounceConfig(Settings):
 
 
 class BounceReceiver:
-    """`on_bounce(reminder_id, fence, kind, detail)` stores; what it raises makes the peer come again."""
+    """`on_bounce(reminder_id, fence, kind, detail, mail)` stores; what it raises makes the peer come again."""
 
     def __init__(self, config: BounceConfig, paths: ReturnPaths, on_bounce: OnBounce) -> None:
         if config.listen is None:
@@ -139,7 +139,7 @@ class _Handler:
             return "550 5.1.1 no such return path"
         bounce = await asyncio.to_thread(classify, envelope.content)
         try:
-            await self._on_bounce(*named, bounce.kind, _detail(bounce))
+            await self._on_bounce(*named, bounce.kind, _detail(bounce), envelope.content)
         except Exception:  # noqa: BLE001 whatever it was, the peer must keep the bounce
             _LOG.exception("bounce of attempt %s.%s not stored, the peer will come again", *named)
             return "451 4.3.0 not stored, come again"

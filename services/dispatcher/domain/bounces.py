@@ -1,7 +1,8 @@
 """What a mail to the bounce address says about the mail that caused it.
 
 Hard only on evidence that the address itself is dead: the enhanced code (RFC 3463) first, then the server's words.
-Anything else that failed is soft. An automatic reply is never a bounce, and "still trying" changes nothing.
+Anything else that failed is soft. An automatic reply is never a bounce, nor is a challenge (a filter that asks the sender
+to prove that it is a person: nobody answers, a clerk may), and "still trying" changes nothing.
 Which attempt is meant comes from the signed return path, never from the content.
 """
 
@@ -48,18 +49,33 @@ _AWAY_SUBJECT = re.compile(
     r"respuesta autom|resposta autom|ausente|aus[eê]ncia|abwesen|automatische antwort|absence|r[eé]ponse automatique",
     re.IGNORECASE,
 )
+_CHALLENGE_SUBJECT = re.compile(
+    r"(confirm|verif\w*|validate|authenticate) (your |this |the )?(e-?mail|message|delivery|sender|identity|address)|"
+    r"(sender|message) (verification|confirmation|authorization)|challenge|are you (a )?human|"
+    r"waiting for (your )?(approval|verification)|to deliver your (e-?mail|message)|"
+    r"confirme? (su|seu|sua|el) (correo|mensaje|e-?mail|mensagem)",
+    re.IGNORECASE,
+)
+_CHALLENGERS = (
+    "X-Boxbe-Message-ID",
+    "X-Spamarrest-Noauth",
+    "X-TMDA-Challenge",
+    "X-Qurb-Challenge",
+    "X-ChoiceMail-Registration-Request",
+)
 _QUOTED = re.compile(r"(?im)^-+ ?(?:this is a copy|original message|message header|returned message)")
 _DAEMON = re.compile(r"mailer-daemon|postmaster|mail delivery|bounce|no-?reply@.*mail", re.IGNORECASE)
 
 
 class BounceKind(StrEnum):
-    """DELAYED and UNKNOWN change nothing about the attempt; UNKNOWN is kept for a person to look at."""
+    """DELAYED, CHALLENGE and UNKNOWN change nothing about the attempt; the last two are kept for a person to look at."""
 
     HARD = "hard"
     SOFT = "soft"
     DELAYED = "delayed"
     OUT_OF_OFFICE = "out_of_office"
     COMPLAINT = "complaint"
+    CHALLENGE = "challenge"
     UNKNOWN = "unknown"
 
 
@@ -104,6 +120,8 @@ def _classify(mail: Message) -> Bounce:
         return Bounce(BounceKind.COMPLAINT, _clip(str(mail.get("Subject", "feedback report"))))
     for report in _reports(parts):
         return report
+    if _is_challenge(mail):
+        return Bounce(BounceKind.CHALLENGE, _clip(str(mail.get("Subject", ""))))
     if _is_automatic_reply(mail):
         return Bounce(BounceKind.OUT_OF_OFFICE, _clip(str(mail.get("Subject", ""))))
     return _from_words(mail, parts)
@@ -146,6 +164,16 @@ def _is_automatic_reply(mail: Message) -> bool:
     away = _AWAY_SUBJECT.search(str(mail.get("Subject", ""))) is not None
     by_person = _DAEMON.search(str(mail.get("From", ""))) is None
     return marked or away or precedence == "auto_reply" or (submitted.startswith("auto-replied") and by_person)
+
+
+def _is_challenge(mail: Message) -> bool:
+    by_person = _DAEMON.search(str(mail.get("From", ""))) is None
+    asks = _CHALLENGE_SUBJECT.search(str(mail.get("Subject", ""))) is not None
+    return (
+        any(name in mail for name in _CHALLENGERS)
+        or "tmda" in str(mail.get("X-Delivery-Agent", "")).lower()
+        or (asks and by_person)
+    )
 
 
 def _from_words(mail: Message, parts: list[Message]) -> Bounce:

@@ -1,7 +1,8 @@
 """RECEIPT: a provider's later word about an attempt, and what it means for the address.
 
 True here: what is heard of a message is heard of every reminder that it carried; a receipt is acknowledged only after
-it is in the database; said twice, or late, or out of order, it changes nothing more. What a person did with a message is noted beside it and moves nothing.
+it is in the database; said twice, or late, or out of order, it changes nothing more. What a person did with a message is
+noted beside it and moves nothing.
 """
 
 from datetime import timedelta
@@ -9,6 +10,7 @@ from datetime import timedelta
 from services.dispatcher.domain.bounces import BounceKind
 from services.dispatcher.domain.outcomes import Accepted, Delivered, Engaged, Missed, Rejected, SuppressReason, Unwanted
 from services.dispatcher.domain.outcomes import Receipt as ProviderWord
+from services.dispatcher.store import bounce_mails
 from shared.db.engine import Database
 from shared.ledger.send import Receipt, receive, request_replan, riders
 
@@ -87,7 +89,7 @@ class TakeBounce:
         self._take = take
         self._db = db
 
-    async def __call__(self, reminder_id: int, fence: int, kind: BounceKind, detail: str) -> None:
+    async def __call__(self, reminder_id: int, fence: int, kind: BounceKind, detail: str, mail: bytes) -> None:
         match kind:
             case BounceKind.HARD:
                 await self._take(reminder_id, fence, Rejected(detail, suppress=SuppressReason.BOUNCED))
@@ -95,8 +97,16 @@ class TakeBounce:
                 await self._take(reminder_id, fence, Missed(detail))
             case BounceKind.COMPLAINT:
                 await self._take(reminder_id, fence, Unwanted(detail, SuppressReason.COMPLAINED))
-            case BounceKind.DELAYED | BounceKind.OUT_OF_OFFICE | BounceKind.UNKNOWN:
+            case BounceKind.DELAYED | BounceKind.OUT_OF_OFFICE:
                 await self._note(reminder_id, fence, kind, detail)
+            case BounceKind.CHALLENGE | BounceKind.UNKNOWN:
+                await self._keep(f"{reminder_id}.{fence}", detail, mail)
+                await self._note(reminder_id, fence, kind, detail)
+
+    async def _keep(self, attempt_id: str, detail: str, mail: bytes) -> None:
+        """For a person to look at; nobody is answered."""
+        async with self._db.connection() as connection:
+            await bounce_mails.keep(connection, attempt_id, detail, mail)
 
     async def _note(self, reminder_id: int, fence: int, kind: BounceKind, detail: str) -> None:
         async with self._db.connection() as connection:
