@@ -42,6 +42,7 @@ _REFUSED: Mapping[type[nodes.Node], str] = {
     nodes.Macro: "macros are not available",
     nodes.CallBlock: "macros are not available",
     nodes.Block: "blocks are not available",
+    nodes.EvalContextModifier: "{% autoescape %} is not available; what is filled in is always escaped",
     nodes.Extends: "another template cannot be used from here",
     nodes.Include: "another template cannot be used from here",
     nodes.Import: "another template cannot be used from here",
@@ -109,6 +110,7 @@ def names_in(source: str) -> list[tuple[str, int]]:
     """(name, line) of all that a text asks for; of a text that compiles."""
     tree = _PLAIN.parse(source)
     given = {node.name for node in tree.find_all(nodes.Name) if node.ctx == "store"}
+    given |= {"loop" for _ in tree.find_all(nodes.For)}
     return [(node.name, node.lineno) for node in tree.find_all(nodes.Name) if node.name not in given]
 
 
@@ -156,6 +158,12 @@ def _compiled(sandbox: _Sandbox, part: str, source: str) -> Callable[[Mapping[st
     try:
         sandbox.refuse_what_burns(part, source)
         return sandbox.from_string(source).render
+    except (RecursionError, MemoryError, SyntaxError, OverflowError):
+        raise TemplateRefused(part, None, "too deeply nested") from None
+    except ValueError as error:
+        if isinstance(error, TemplateRefused):
+            raise
+        raise TemplateRefused(part, None, "a number in it is too long") from None
     except TemplateError as error:
         raise TemplateRefused(part, getattr(error, "lineno", None), str(error)) from error
 

@@ -1,6 +1,7 @@
 """Texts through the API: versions, the cascade, and what the customer gets from then on."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -96,11 +97,20 @@ async def test_a_faulty_text_is_refused_whole_with_all_its_faults(dispatcher: Di
         ("/v1/templates/overdue/email/not_a_language!", TEXT),
         (PATH, {"subject": "s"}),
         (PATH, {**TEXT, "script": "x"}),
-        (PATH, {**TEXT, "text": "x" * 200_001}),
+        (PATH, {**TEXT, "text": "x" * 100_001}),
+        (PATH, {**TEXT, "html": "<div>" * 15_000}),
     ],
 )
 async def test_what_is_no_text_is_refused(dispatcher: Dispatcher, path: str, body: dict[str, Any]) -> None:
     assert (await dispatcher.http.put(path, json=body)).status_code == 422
+
+
+@pytest.mark.parametrize("char", ["\\u0000", "\\ud800"])
+@pytest.mark.parametrize("part", ["subject", "text", "html"])
+async def test_characters_that_cannot_be_stored_are_refused(dispatcher: Dispatcher, part: str, char: str) -> None:
+    body = json.dumps({**TEXT, part: "a CHAR b"}).replace("CHAR", char)
+    answer = await dispatcher.http.put(PATH, content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code in (400, 422)
 
 
 async def test_the_built_in_text_is_there_to_begin_with(dispatcher: Dispatcher) -> None:

@@ -3,8 +3,9 @@
 import pytest
 
 from services.dispatcher.domain.text_checks import Checked, Draft, Fault, check
-from shared.content import TemplateSource
+from shared.content import Catalog, TemplateSource
 from shared.content.catalog import LANGUAGES, builtin_messages, builtin_source
+from tests.doubles.outgoing import facts
 
 CHANNELS = ("email", "sms", "push", "whatsapp", "rcs", "voice", "http")
 MJML = """<mjml>
@@ -55,6 +56,12 @@ def test_every_text_that_is_built_in_could_be_stored(channel: str, language: str
         ("{% include '/etc/passwd' %}", "line 1", "another template"),
         ("{% macro m() %}{% endmacro %}", "line 1", "macros"),
         ("{{ pay_url|join(pay_url) }}", "line 1", "join"),
+        ("{% autoescape false %}{{ customer_name }}{% endautoescape %}", "line 1", "always escaped"),
+        ("{{ " + "(" * 20_000 + "1" + ")" * 20_000 + " }}", "", "too deeply nested"),
+        ("{% if pay_url %}" * 300 + "{% endif %}" * 300, "", "too deeply nested"),
+        ("{{ " + "not " * 20_000 + "1 }}", "", "too deeply nested"),
+        ("{{ pay_url" + "|e" * 20_000 + " }}", "", "too deeply nested"),
+        ("{{ " + "9" * 10_000 + " }}", "", "too long"),
         ("x" * 50_001, "", "email takes 50000"),
         (" \n ", "", "must say something"),
     ],
@@ -151,6 +158,39 @@ def test_mjml_that_cannot_be_is_refused_with_its_place(written: str, instead: st
     assert first.part == "mjml"
     assert first.detail.startswith(place)
     assert reason in first.detail
+
+
+@pytest.mark.parametrize(
+    "draft",
+    [
+        Draft("s", "t", "<div>" * 30_000),
+        Draft("s", "t", "<b>" * 60_000),
+        Draft("s", "t", "<table><tr><td>" * 10_000),
+        Draft("s", "t", None, f"<mjml><mj-body>{'<mj-section>' * 8_000}{'</mj-section>' * 8_000}</mj-body></mjml>"),
+        Draft("s", "t", None, f"<mjml><mj-body>{'<mj-section>' * 1_000}{'</mj-section>' * 1_000}</mj-body></mjml>"),
+    ],
+    ids=["div", "bold", "table", "sections", "fewer-sections"],
+)
+def test_nesting_that_would_end_the_process_is_refused_before_a_library_sees_it(draft: Draft) -> None:
+    assert "send a shorter mail" in faults(draft)[0].detail
+
+
+def test_nesting_below_that_is_survived() -> None:
+    assert (ready(Draft("s", "t", "<div>" * 2_900 + "x")).html or "").endswith("</div>")
+    sections = f"<mjml><mj-body>{'<mj-section>' * 290}{'</mj-section>' * 290}</mj-body></mjml>"
+    assert check(Draft("s", "t", None, sections), "email", "en") != [
+        Fault("mjml", "has more than 600 MJML elements; send a shorter mail")
+    ]
+
+
+def test_what_is_filled_in_stays_text() -> None:
+    html = ready(
+        Draft("s", "t", "<p>{{ '<b>' }}{{ customer_name }}{% for a in attributes %}{{ loop.index }}{% endfor %}</p>")
+    ).html
+    catalog = Catalog()
+    catalog.replace("this", "email", "en", TemplateSource("s", "t", html))
+    rendered = catalog.render("this", "email", facts(locale="en", customer_name="<img src=x>"))
+    assert rendered.html == "<p>&lt;b&gt;&lt;img src=x&gt;</p>\n"
 
 
 def test_what_a_channel_does_not_take_is_refused() -> None:

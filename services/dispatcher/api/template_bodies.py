@@ -16,7 +16,7 @@ from shared.web.fields import Amount, Currency, IsoDate, Language, PositiveAmoun
 from shared.web.strict import StrictModel
 
 NAME = r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$"
-Words = Annotated[str, Field(max_length=200_000)]
+Words = Annotated[str, Field(max_length=100_000)]
 Short = Annotated[str, Field(max_length=300)]
 
 

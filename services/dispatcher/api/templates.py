@@ -1,5 +1,6 @@
 """`/v1/templates`: the texts of messages, by name, channel and language, in versions that never change."""
 
+import asyncio
 from typing import Annotated
 
 from fastapi import Depends, Path, Query, Response
@@ -63,7 +64,7 @@ async def put_template(key: Wanted, body: TemplateIn, parts: Parts) -> Response:
     """Stores a text as a new version, in force everywhere within seconds. One with any fault is refused whole, with all
     its faults and where they are."""
     draft = Draft(body.subject, body.text, body.html, body.mjml)
-    checked = check(draft, key.channel, key.locale)
+    checked = await asyncio.to_thread(check, draft, key.channel, key.locale)
     if not isinstance(checked, Checked):
         raise refused(checked)
     async with parts.db.transaction() as tx:
@@ -143,7 +144,8 @@ async def preview(body: PreviewIn, parts: Parts) -> PreviewOut:
         catalog = parts.texts.catalog
     else:
         written = body.template
-        checked = check(Draft(written.subject, written.text, written.html, written.mjml), body.channel, locale, [facts])
+        draft = Draft(written.subject, written.text, written.html, written.mjml)
+        checked = await asyncio.to_thread(check, draft, body.channel, locale, [facts])
         if not isinstance(checked, Checked):
             raise refused(checked, "/template")
         catalog = Catalog()

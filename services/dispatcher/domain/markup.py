@@ -1,7 +1,8 @@
 """The html of a mail, made ready when a text is saved: MJML compiled, styles put where mail programs look for them.
 
 True here: what a mail must not have (script, forms, frames, another site's style) is refused with its place, never cut
-out in silence; nothing is fetched; a link leads where our own names say, or to an address that is written out.
+out in silence; nothing is fetched; a link leads where our own names say, or to an address that is written out. Nothing
+is handed to a library in which it could nest deeper than that library's stack: no depth without as many tags.
 """
 
 import re
@@ -42,6 +43,7 @@ _JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _HELD = re.compile(r"jinja(\d+)held")
 _REMOTE_STYLE = re.compile(r"@import|url\s*\(|expression\s*\(|behavior\s*:|-moz-binding", re.IGNORECASE)
 _CONDITION = re.compile(r"^\s*\[if [^\]<>]*\]>|<!(?:\[endif\])?$")
+MOST_TAGS, MOST_MJML_TAGS = 3_000, 600  # beyond about 8,000 and 1,000 nested ones the libraries bring the process down
 _FETCHING = ("mj-include", "mj-font", "mj-social")
 _INLINER = css_inline.CSSInliner(load_remote_stylesheets=False, keep_style_tags=True, keep_at_rules=True)
 
@@ -57,13 +59,15 @@ class Wrong:
 def from_html(source: str) -> str | list[Wrong]:
     """The html with its styles inlined, or all that is wrong with it."""
     held, kept = _hold(source)
-    wrong = _unsafe(held, kept)
+    wrong = _too_much(held) or _unsafe(held, kept)
     return wrong or _release(_inlined(held), kept)
 
 
 def from_mjml(source: str) -> str | list[Wrong]:
     """The same, of MJML."""
     held, kept = _hold(source)
+    if wrong := _too_much(held):
+        return wrong
     if fetching := [tag for tag in _FETCHING if f"<{tag}" in held.lower()]:
         return [Wrong(_line(held, f"<{tag}"), f"<{tag}> is not available: nothing is fetched") for tag in fetching]
     try:
@@ -77,6 +81,15 @@ def from_mjml(source: str) -> str | list[Wrong]:
         Wrong(None, one.reason) for one in _unsafe(_without_comments(compiled), kept)
     ]
     return wrong or _release(_inlined(compiled).replace('lang="und"', 'lang="{{ language }}"'), kept)
+
+
+def _too_much(html: str) -> list[Wrong]:
+    """What could be nested, however the tags are read."""
+    if html.count("<") > MOST_TAGS:
+        return [Wrong(None, f"has more than {MOST_TAGS} tags; send a shorter mail")]
+    if len(re.findall(r"<\s*mj", html, re.IGNORECASE)) > MOST_MJML_TAGS:
+        return [Wrong(None, f"has more than {MOST_MJML_TAGS} MJML elements; send a shorter mail")]
+    return []
 
 
 def _hold(source: str) -> tuple[str, list[str]]:

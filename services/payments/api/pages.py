@@ -182,7 +182,9 @@ def _code(owed: Owed) -> dict[str, Any] | None:
     amount = owed.open_amount.quantize(Decimal("0.01"))
     transfer = Transfer(owed.creditor_name, _plain(owed.iban), owed.bic, amount, owed.currency, owed.payment_reference)
     drawn = transfer_code(transfer)
-    return drawn and {"scheme": drawn.scheme, "svg": Markup(drawn.svg)}  # drawn here, of digits and lines
+    if drawn is None:
+        return None
+    return {"scheme": drawn.scheme, "svg": Markup(drawn.svg)}  # drawn here, of digits and lines
 
 
 def _way(way: Way) -> dict[str, Any]:

@@ -33,7 +33,7 @@ Parts = Annotated[PaymentsParts, part(PaymentsParts)]
 Action = Literal["paid", "promise", "dispute", "preferences"]
 Language = Annotated[str | None, Query(max_length=20, description="show the page in this language: en, es or pt")]
 Said = Annotated[str | None, Query(max_length=20, description="what the page thanks for")]
-_HTML = {"text/html": {}}
+_HTML: dict[str, Any] = {"text/html": {}}
 _PAGES: dict[int | str, dict[str, Any]] = {
     404: {"description": "The link does not work (any more)", "content": _HTML},
 }

@@ -97,9 +97,12 @@ SELECT business_now(), $4, id, 'customer.preferences',
 async def page_facts(connection: asyncpg.Connection, invoice_id: int) -> PageFacts:
     who = await connection.fetchrow(_WHO, invoice_id)
     assert who is not None
-    zone = who[2]
+    customer_id, locale, zone, preferred = who
     return PageFacts(
-        *who,
+        customer_id,
+        locale,
+        zone,
+        preferred,
         received=tuple(Received(*row) for row in await connection.fetch(_RECEIVED, invoice_id, zone)),
         standing=tuple(
             Standing(HoldKind(kind), until.date())
@@ -108,7 +111,7 @@ async def page_facts(connection: asyncpg.Connection, invoice_id: int) -> PageFac
         promised=tuple(
             PromisedPart(until.date(), amount) for until, amount in await connection.fetch(_PROMISED, invoice_id, zone)
         ),
-        ways=tuple(_way(row) for row in await connection.fetch(_WAYS, who[0])),
+        ways=tuple(_way(row) for row in await connection.fetch(_WAYS, customer_id)),
     )
 
 
