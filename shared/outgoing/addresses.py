@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_netw
 
 Address = IPv4Address | IPv6Address
 
+MAX_URL = 2048  # characters
 GLOBAL_UNICAST = IPv6Network("2000::/3")
 DENIED = {
     ip_network(network): name

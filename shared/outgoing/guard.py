@@ -12,12 +12,11 @@ from typing import Self
 
 import httpx
 
-from shared.outgoing.addresses import Address, NotAnAddress, literal, why_denied
+from shared.outgoing.addresses import MAX_URL, Address, NotAnAddress, literal, why_denied
 from shared.outgoing.allowed import LOOPBACK, Allowed, OutgoingSettings
 
 Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
 SETTING = "DUNNOCK_OUTGOING_ALLOW"
-MAX_URL = 2048
 PATIENCE = 2.0  # seconds for the name servers, when a URL is saved
 
 

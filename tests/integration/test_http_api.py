@@ -201,6 +201,14 @@ async def test_a_customers_own_address_that_cannot_be_found_is_asked_again_later
     assert isinstance(await sent(made, to="https://hooks.example/"), Deferred)
 
 
+async def test_a_customers_own_address_that_is_busy_or_away_stops_no_other(api: JsonApi) -> None:
+    api.answer(429, {}, Retry_After="9")
+    busy = await sent(channel(api, url="{{ address }}"), to=api.url)
+    assert busy == Deferred("429 Too Many Requests", timedelta(seconds=9))
+    away = await sent(channel(api, url="{{ address }}"), to="http://127.0.0.1:1/")
+    assert isinstance(away, Deferred)
+
+
 async def test_a_value_that_a_customer_lacks_gives_way_to_the_next_channel(api: JsonApi) -> None:
     outcome = await sent(channel(api, body={"chat": "{{ attributes.chat_id }}"}), facts=facts(attributes={}))
 

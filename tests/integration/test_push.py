@@ -13,7 +13,7 @@ from py_vapid import Vapid02
 from pydantic import SecretStr, ValidationError
 
 from services.dispatcher.adapters.push import Push, PushConfig
-from services.dispatcher.domain.outcomes import Accepted, NotSent, Outcome, Rejected, SuppressReason, Unknown
+from services.dispatcher.domain.outcomes import Accepted, Deferred, NotSent, Outcome, Rejected, SuppressReason, Unknown
 from shared.content import Rendered
 from shared.outgoing import Allowed, Guard
 from tests.doubles.json_api import JsonApi
@@ -138,8 +138,8 @@ async def test_an_error_of_fcm_is_classed_by_its_code(
         (410, Rejected, SuppressReason.INVALID),
         (400, Rejected, None),
         (413, Rejected, None),
-        (403, NotSent, True),
-        (429, NotSent, False),
+        (403, Rejected, None),
+        (429, Deferred, None),
         (502, Unknown, None),
     ],
 )
@@ -152,8 +152,12 @@ async def test_an_answer_of_a_browsers_push_service_is_classed_by_its_status(
     assert kind is type(outcome)
     assert more == getattr(outcome, "suppress", getattr(outcome, "misconfigured", None))
     if status == 429:
-        assert isinstance(outcome, NotSent)
+        assert isinstance(outcome, Deferred)
         assert outcome.retry_in == timedelta(seconds=9)
+
+
+async def test_an_endpoint_where_nobody_answers_stops_no_other(channel: Push) -> None:
+    assert isinstance(await channel.send(outgoing(browser("http://127.0.0.1:1")), open_gate()), Deferred)
 
 
 async def test_a_service_account_that_google_refuses_is_our_fault_and_no_tokens(api: JsonApi) -> None:

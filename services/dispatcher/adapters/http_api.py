@@ -31,7 +31,7 @@ from services.dispatcher.domain.outcomes import (
 from services.dispatcher.domain.ports import Gate, NotSigned, Outgoing, Report, Reported
 from shared.kernel import json
 from shared.kernel.errors import BadRequest
-from shared.outgoing import Guard, HostNotFound, TargetRefused, guarded_client
+from shared.outgoing import Guard, TargetRefused, guarded_client
 
 LARGEST_BODY = 256 * 1024
 ASK_AGAIN = timedelta(minutes=5)  # when the host of a customer's own address cannot be found
@@ -83,7 +83,7 @@ class HttpChannel:
         except (TemplateError, TooMuch) as error:
             return Rejected(f"the request cannot be made: {error}"[:300])
         except Exception as error:  # noqa: BLE001 a port raises nothing: every error is an outcome
-            return self._own_address(error) or first_byte.lost(error)
+            return self._own_address(error, first_byte) or first_byte.lost(error)
         return self._read(answer, outgoing)
 
     def _request(self, outgoing: Outgoing, first_byte: FirstByte) -> httpx.Request:
@@ -120,15 +120,15 @@ class HttpChannel:
             case _:
                 return {}
 
-    def _own_address(self, error: Exception) -> Outcome | None:
-        """Where the URL is the customer's, what is wrong with it is wrong with this customer alone."""
+    def _own_address(self, error: Exception, first_byte: FirstByte) -> Outcome | None:
+        """Where the URL is the customer's, what is wrong with it is wrong with this customer alone: it stops no other's."""
         if self.api.url != ADDRESS:
             return None
         match error:
             case TargetRefused() | httpx.InvalidURL():
                 return Rejected(str(error)[:300], suppress=SuppressReason.INVALID)
-            case HostNotFound():
-                return Deferred(str(error)[:300], ASK_AGAIN)
+            case httpx.HTTPError() if not first_byte.written:
+                return Deferred(f"{type(error).__name__}: {error}"[:300], ASK_AGAIN)
             case _:
                 return None
 
@@ -179,6 +179,8 @@ class HttpChannel:
 def classify(answer: httpx.Response, detail: str, *, own: bool) -> Outcome:
     """An answer that is no success. `own`: the address is the customer's, so its faults are not those of our account."""
     match answer.status_code:
+        case 429 if own:
+            return Deferred(detail, wait_of(answer) or ASK_AGAIN)
         case 429:
             return NotSent(detail, retry_in=wait_of(answer))
         case 410:

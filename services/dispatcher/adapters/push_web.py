@@ -1,7 +1,8 @@
 """Web push (RFC 8030, 8291, 8292): for browsers.
 
 True here: only the browser can read what is sent; the push service knows us by our VAPID key alone. The endpoint is an
-address that somebody's browser gave, so it is called through the guard, and its faults are those of one subscription.
+address that somebody's browser gave, so it is called through the guard, and whatever it answers is about this one
+subscription: nobody's endpoint can stop the channel for others.
 """
 
 import os
@@ -20,7 +21,6 @@ from services.dispatcher.adapters.push_fcm import notice
 from services.dispatcher.domain.outcomes import (
     Accepted,
     Deferred,
-    NotSent,
     Outcome,
     Rejected,
     SuppressReason,
@@ -28,7 +28,7 @@ from services.dispatcher.domain.outcomes import (
 )
 from services.dispatcher.domain.ports import Outgoing
 from shared.kernel import json
-from shared.outgoing import HostNotFound, TargetRefused
+from shared.outgoing import TargetRefused
 from shared.push import Subscription
 
 DAY = 86_400  # seconds that a push service keeps a message for a browser that sleeps
@@ -68,8 +68,10 @@ class WebPush:
             )
         except (TargetRefused, httpx.InvalidURL) as error:
             return Rejected(str(error)[:300], suppress=SuppressReason.INVALID)
-        except HostNotFound as error:
-            return Deferred(str(error)[:300], ASK_AGAIN)
+        except httpx.HTTPError as error:
+            if first_byte.written:
+                raise
+            return Deferred(f"{type(error).__name__}: {error}"[:300], ASK_AGAIN)
         return classify(answer, outgoing.attempt_id)
 
     def _signed(self, endpoint: str) -> dict[str, str]:
@@ -108,9 +110,9 @@ def classify(answer: httpx.Response, attempt_id: str) -> Outcome:
         case 404 | 410:
             return Rejected(detail, suppress=SuppressReason.INVALID)
         case 401 | 403:
-            return NotSent(detail, misconfigured=True)
+            return Rejected(f"{detail}; it was subscribed with another VAPID key than DUNNOCK_PUSH_VAPID_KEY"[:300])
         case 429:
-            return NotSent(detail, retry_in=wait_of(answer))
+            return Deferred(detail, wait_of(answer) or ASK_AGAIN)
         case status if status >= 500:
             return Unknown(detail)
         case _:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from services.payments.domain.expressions import Path
-from shared.outgoing.guard import MAX_URL
+from shared.outgoing.addresses import MAX_URL
 
 PLACES = ("invoice_id", "customer_id", "number", "payment_reference")
 BATCH_PLACES = ("customer_id", "invoice_ids")
