@@ -14,7 +14,7 @@ class PaymentsSettings(Settings):
         60.0, gt=0, le=3600, description="seconds between two looks for payments without their invoice"
     )
     check_poll: float = Field(
-        1.0, gt=0, le=60, description="seconds between two looks for reminders of which a polled source has to be asked"
+        0.5, gt=0, le=60, description="seconds between two looks for reminders of which a polled source has to be asked"
     )
     announce_poll: float = Field(
         0.5, gt=0, le=60, description="seconds between two looks for what webhook endpoints have to be told"
@@ -33,6 +33,8 @@ class PaymentsSettings(Settings):
     match_fees: Decimal = Field(
         Decimal("5.00"), ge=0, le=100, description="what a bank may keep of a transfer that still counts as the whole"
     )
+    statements_folder: str = Field("", description="folder where statement files are put to be booked; empty: none")
+    statements_poll: float = Field(10.0, gt=0, le=3600, description="seconds between two looks into that folder")
     keep_evidence_days: int = Field(
         400, ge=1, le=3660, description="days for which the body of a webhook or statement entry is kept as evidence"
     )

@@ -1,6 +1,7 @@
 """Picks the concrete parts of payments. Builds, does not start."""
 
 from datetime import timedelta
+from pathlib import Path
 
 from services.payments.adapters.http_poll import HttpAsker
 from services.payments.adapters.registry import reader_of, webhook_of
@@ -24,6 +25,7 @@ from services.payments.handlers.known_sources import KnownSources
 from services.payments.handlers.poller import Poller
 from services.payments.handlers.record_payment import PaymentRecorder
 from services.payments.handlers.take_word import TakeWord
+from services.payments.handlers.watch_folder import StatementFolder
 from services.payments.settings import PaymentsSettings
 from services.payments.store.endpoints import MOST
 from services.payments.worker import PaymentsWorker
@@ -49,6 +51,8 @@ def build(
     window, held = timedelta(seconds=ledger.handoff_window), timedelta(days=settings.pending_hold_days)
     recorder = PaymentRecorder(db, window, held)
     rules = Rules(settings.match_threshold, settings.match_fees)
+    watched = Path(settings.statements_folder) if settings.statements_folder else None
+    folder = StatementFolder(watched, recorder, rules, reader_of) if watched else None
     take_word = TakeWord(db, window, timedelta(days=settings.pay_link_days), _bounds(settings))
     asker = HttpAsker(guarded_client(guard, timeout=MOST_SECONDS, connections=POLLED_AT_ONCE))
     check = PaymentCheck(db, Poller(asker), window)
@@ -56,7 +60,7 @@ def build(
         db, KnownSources(db, webhook_of), recorder, documents, guard, take_word, rules, reader_of, check
     )
     endpoints = guarded_client(guard, timeout=settings.announce_timeout, connections=MOST * AT_ONCE)
-    worker = PaymentsWorker(db, settings, Announcer(db, endpoints, settings.announce_timeout), check)
+    worker = PaymentsWorker(db, settings, Announcer(db, endpoints, settings.announce_timeout), check, folder)
 
     async def stop() -> None:
         await worker.stop()

@@ -14,6 +14,7 @@ from services.payments.handlers.check_payments import PaymentCheck
 from services.payments.handlers.deliver_announcements import Announcer
 from services.payments.handlers.derive_announcements import derive_announcements
 from services.payments.handlers.reconcile import Adding, reconcile
+from services.payments.handlers.watch_folder import StatementFolder
 from services.payments.settings import PaymentsSettings
 from services.payments.store.announcements import forget_announcements
 from services.payments.store.cleanup import forget_answers, forget_evidence
@@ -28,12 +29,18 @@ log = structlog.get_logger("payments")
 
 class PaymentsWorker:
     def __init__(
-        self, db: Database, settings: PaymentsSettings, announcer: Announcer, payment_check: PaymentCheck
+        self,
+        db: Database,
+        settings: PaymentsSettings,
+        announcer: Announcer,
+        payment_check: PaymentCheck,
+        folder: StatementFolder | None = None,
     ) -> None:
         self._db = db
         self._settings = settings
         self._announcer = announcer
         self._payment_check = payment_check
+        self._folder = folder
         self._add_up = Adding(db)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
@@ -47,6 +54,8 @@ class PaymentsWorker:
             asyncio.create_task(self._every(self._settings.check_poll, self._ask_ahead)),
             asyncio.create_task(self._every(CLEAN_EVERY, self._clean)),
         ]
+        if self._folder:
+            self._tasks.append(asyncio.create_task(self._every(self._settings.statements_poll, self._look_into_folder)))
 
     async def stop(self) -> None:
         self._stopping.set()
@@ -70,6 +79,10 @@ class PaymentsWorker:
     async def _reconcile(self) -> None:
         await reconcile(self._db)
         await self._add_up()
+
+    async def _look_into_folder(self) -> None:
+        if self._folder:
+            await self._folder.look()
 
     async def _announce(self) -> None:
         await derive_announcements(self._db)

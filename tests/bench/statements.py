@@ -17,6 +17,8 @@ from tests.precision.measure import Precision, book, count, lay
 from tests.precision.world import Transfer, World, make
 from tests.servers.postgres import run
 
+LONG = 600  # seconds to make a million rows on a busy machine
+
 # Others' open invoices: every amount to the cent, a quarter as many customers, references and numbers of their own.
 CUSTOMERS = """
 INSERT INTO customer (ref, name) SELECT 'O-' || g, 'Other ' || md5(g::text) FROM generate_series(1, greatest(1, $1::int / 4)) g
@@ -76,11 +78,11 @@ async def _lay(database: str, world: World, invoices: int) -> None:
         await owner.execute(
             "SET session_replication_role = replica; SET synchronous_commit = off; SET statement_timeout = 0"
         )
-        await owner.execute(CUSTOMERS, invoices)
-        await owner.execute(INVOICES, invoices)
-        await owner.execute(INSTALLMENTS)
-        await owner.execute("VACUUM ANALYZE customer, invoice, installment")
-        await owner.execute("RESET session_replication_role; RESET synchronous_commit; CHECKPOINT")
+        await owner.execute(CUSTOMERS, invoices, timeout=LONG)
+        await owner.execute(INVOICES, invoices, timeout=LONG)
+        await owner.execute(INSTALLMENTS, timeout=LONG)
+        await owner.execute("VACUUM ANALYZE customer, invoice, installment", timeout=LONG)
+        await owner.execute("RESET session_replication_role; RESET synchronous_commit; CHECKPOINT", timeout=LONG)
     await owning.close()
 
 
@@ -93,7 +95,7 @@ def _booked(database: str, some: Sequence[Transfer]) -> float:
 
 async def _settle(database: str) -> None:
     connection = await asyncpg.connect(database)
-    await connection.execute("CHECKPOINT")
+    await connection.execute("CHECKPOINT", timeout=LONG)
     await connection.close()
 
 

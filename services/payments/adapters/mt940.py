@@ -141,6 +141,7 @@ def _parsed(head: list[str], entries: list[tuple[int, list[str]]]) -> list[dict[
         found = [dict(transaction.data) | {"currency": made.currency} for transaction in made.transactions]
     except Exception:  # noqa: BLE001
         return None
+    made.transactions.clear()  # they and their collection hold each other: memory would wait for the collector
     return found if len(found) == len(entries) else None
 
 

@@ -1,13 +1,12 @@
 """What the endpoints of payments work with."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from services.payments.domain.matching import Rules
-from services.payments.domain.statement import StatementReader
 from services.payments.handlers.check_payments import PaymentCheck
 from services.payments.handlers.known_sources import KnownSources
 from services.payments.handlers.record_payment import PaymentRecorder
+from services.payments.handlers.take_statement import ReaderOf
 from services.payments.handlers.take_word import TakeWord
 from shared.db.engine import Database
 from shared.documents import Documents
@@ -23,5 +22,5 @@ class PaymentsParts:
     guard: Guard
     take_word: TakeWord
     rules: Rules
-    reader_of: Callable[[bytes], StatementReader]
+    reader_of: ReaderOf
     payment_check: PaymentCheck

@@ -10,7 +10,7 @@ what is missing.
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import BinaryIO
@@ -20,6 +20,8 @@ from services.payments.domain.statement import BadEntry, Entry, Identities, Item
 from services.payments.handlers.book_entries import BATCH, Outcome, book_batch
 from services.payments.handlers.record_payment import PaymentRecorder
 
+ReaderOf = Callable[[bytes], StatementReader]
+"""By the first kilobytes of a file; raises WrongFile."""
 MOST_ERRORS = 100  # told one by one; all are counted
 
 
