@@ -8,6 +8,9 @@ from types import MappingProxyType
 import httpx
 import pytest
 from twilio.request_validator import RequestValidator
+from twilio.rest import Client
+from twilio.rest.api.v2010.account.call import CallInstance
+from twilio.rest.api.v2010.account.message import MessageInstance
 
 from services.sandbox.twilio import Pace
 from services.sandbox.twilio_calls import listen
@@ -206,3 +209,17 @@ async def test_a_text_in_the_answer_to_a_reply_reaches_the_handset(running: Runn
     await until(lambda: running.sandbox.owes() == 0)
 
     assert ["You will get no more."] == [one.text for one in await running.sandbox.store.messages("sms", ANA)]
+
+
+async def test_the_double_answers_as_twilios_api_description_says(running: Running) -> None:
+    """Twilio's client is generated from that description."""
+    api = Client(SID, TOKEN).api.v2010
+    made = (await call(running, ANA)).json()
+    sent = (await message(running, ANA, {"Body": "Hello"})).json()
+    described = vars(CallInstance(api, made, SID)), vars(MessageInstance(api, sent, SID))
+    calls, messages = ({name.strip("_") for name in one} for one in described)
+
+    assert (set(), set()) == (made.keys() - calls, sent.keys() - messages)
+    ended = {"queued", "ringing", "in-progress", "completed", "busy", "no-answer", "failed"}
+    assert set() == ended - set(vars(CallInstance.Status).values())
+    assert set() == {"queued", "sent", "delivered", "read", "undelivered"} - set(vars(MessageInstance.Status).values())
