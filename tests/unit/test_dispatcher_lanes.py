@@ -1,7 +1,11 @@
 """Slots of a provider."""
 
 import asyncio
+from time import monotonic
 
+import pytest
+
+from services.dispatcher.handlers import lanes
 from services.dispatcher.handlers.lanes import Lane
 
 
@@ -62,7 +66,8 @@ async def test_what_finds_no_slot_waits_longer_the_more_is_waiting_before_it() -
 
 async def test_no_backlog_puts_anything_off_for_ever() -> None:
     lane = Lane(concurrency=1, window=2.0)
-    waits = lane.put_off(100_000, pace=0.01)
+    lane.rate = 0.01
+    waits = lane.put_off(100_000)
 
     assert 60 <= max(waits) <= 72
     assert max(lane.put_off(1, at_least=300)) >= 300
@@ -75,3 +80,27 @@ async def test_a_small_backlog_of_a_quick_provider_comes_again_within_seconds() 
         lane.give_back(seconds=0.01, held=0.01)
 
     assert max(lane.put_off(50)) < 1.3
+
+
+async def test_nobody_waits_for_slots_of_a_slow_provider_that_cannot_come_in_time() -> None:
+    lane = Lane(concurrency=10, window=2.0)
+    for _ in range(200):
+        await lane.take(1, patience=0.1)
+        lane.give_back(held=5.0)
+    began = monotonic()
+
+    assert 20 == await lane.take(50, patience=2.0)
+    assert 0 == await lane.take(50, patience=2.0)
+
+    assert monotonic() - began < 1
+
+
+async def test_a_provider_that_was_never_measured_is_waited_for_until_it_stalls(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lane = Lane(concurrency=10, window=2.0)
+    await lane.take(20, patience=0.1)
+
+    assert not lane.hopeless(50, 1.0)
+    monkeypatch.setattr(lanes, "STALLED", 0.0)
+    assert lane.hopeless(50, 1.0)

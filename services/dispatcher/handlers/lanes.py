@@ -3,6 +3,7 @@
 True here: a slot is taken before the claim and given back after the send, so no more is claimed than can be handed off
 inside the window: about two rounds of the provider's connections, more only while it answers fast. What finds no slot is
 put off behind all that was put off before it, at the provider's own pace, so that a backlog waits instead of circling.
+Nobody waits for slots that cannot come in time: who waits keeps other providers' messages waiting, too.
 """
 
 import asyncio
@@ -12,6 +13,7 @@ from time import monotonic
 
 ROUNDS_LEAST, ROUNDS_MOST = 2, 10
 SMOOTHING = 0.05
+STALLED = 1.0  # seconds without a free slot, after which a lane counts as slow before it was measured
 SOON, LONGEST = 1.0, 60.0  # seconds that what finds no slot waits, at least and at most
 
 
@@ -25,6 +27,9 @@ class Lane:
         self._seconds = window / 2 / ROUNDS_LEAST
         self._held = self._seconds
         self._behind = 0.0
+        self._asked = self._done = 0
+        self._moved = monotonic()
+        self.rate: float | None = None  # messages a second that its terms allow
         self._freed = asyncio.Event()
         self._turn = asyncio.Lock()
 
@@ -41,18 +46,32 @@ class Lane:
     @property
     def pace(self) -> float:
         """Messages a second."""
-        return self.capacity / max(self._held, 1e-4)
+        own = self.capacity / max(self._held, 1e-4)
+        return min(own, self.rate or own)
+
+    def hopeless(self, rows: int, seconds: float) -> bool:
+        """Whether it is known that so many more would not get their slots in this time."""
+        stalled = self._free == 0 and monotonic() - self._moved > STALLED
+        known = stalled or self._done >= self.concurrency or self.rate is not None
+        return known and (self._asked + rows) / self.pace > seconds
 
     async def take(self, wanted: int, patience: float) -> int:
         """Slots for up to `wanted` messages, 0 when none came free in `patience` seconds. First come, first served: nobody
         starves who waits. Waits for a good handful, because a claim costs nearly the same for one as for many."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(patience), self._turn:
-                while self._free < min(wanted, max(1, self.capacity // 2)):
-                    self._freed.clear()
-                    await self._freed.wait()
-                return self._grab(wanted)
+        if not self.hopeless(wanted, patience):
+            self._asked += wanted
+            try:
+                with suppress(TimeoutError):
+                    await self._wait(wanted, patience)
+            finally:
+                self._asked -= wanted
         return self._grab(wanted)
+
+    async def _wait(self, wanted: int, patience: float) -> None:
+        async with asyncio.timeout(patience), self._turn:
+            while self._free < min(wanted, max(1, self.capacity // 2)):
+                self._freed.clear()
+                await self._freed.wait()
 
     @property
     def _free(self) -> int:
@@ -60,6 +79,8 @@ class Lane:
 
     def _grab(self, wanted: int) -> int:
         taken = min(wanted, self._free)
+        if taken and not self._busy:
+            self._moved = monotonic()
         self._busy += taken
         return taken
 
@@ -69,12 +90,14 @@ class Lane:
         if seconds is not None:
             self._seconds += SMOOTHING * (seconds - self._seconds)
         if held is not None:
-            self._held += SMOOTHING * (held - self._held)
+            self._done += 1
+            self._held += max(SMOOTHING, 1 / self._done) * (held - self._held)
+        self._moved = monotonic()
         self._freed.set()
 
-    def put_off(self, rows: int, *, at_least: float = SOON, pace: float | None = None) -> list[float]:
-        """In how many seconds each of these comes again. `pace`: what the provider's rate allows, if less than its own."""
-        now, step = monotonic(), 1 / min(self.pace, pace or self.pace)
+    def put_off(self, rows: int, *, at_least: float = SOON) -> list[float]:
+        """In how many seconds each of these comes again."""
+        now, step = monotonic(), 1 / self.pace
         first = max(self._behind, now + at_least)
         self._behind = min(first + rows * step, now + max(at_least, LONGEST))
         latest = max(at_least, LONGEST)

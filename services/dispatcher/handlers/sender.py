@@ -48,6 +48,7 @@ class Sender:
         """What the database says now."""
         self.terms, self.standing, self._seen = terms, standing, monotonic()
         self.lane.concurrency = min(self.channel.concurrency, terms.concurrency or self.channel.concurrency)
+        self.lane.rate = terms.rate
         self.trying = self.trying and standing.cause is not None
         for cause in Cause:
             STOPPED.labels(*self.key, cause).set(standing.cause is cause)

@@ -127,7 +127,7 @@ class Senders:
             return slots
         allowed = 0
         try:
-            allowed = await self._budget(sender, slots, patience)
+            allowed = await self._budget(sender, slots, 0.0 if sender.lane.hopeless(wanted, patience) else patience)
         finally:
             sender.lane.give_back(slots - allowed)
         return allowed
