@@ -38,7 +38,8 @@ def account(url: str) -> str:
 
 def push(url: str, guard: Guard = HOME, **changes: Any) -> Push:
     given = {"fcm_account": SecretStr(account(url)), "fcm_url": url, "vapid_key": SecretStr(VAPID_KEY), **changes}
-    return Push(PushConfig(vapid_subject="mailto:it@acme.example", timeout=1.0, **given), guard)
+    patience = {"timeout": 2.5, "connect_timeout": 2.0}  # for a loaded machine
+    return Push(PushConfig(vapid_subject="mailto:it@acme.example", **patience, **given), guard)
 
 
 @asynccontextmanager

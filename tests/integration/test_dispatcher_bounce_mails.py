@@ -24,7 +24,7 @@ async def came_back(dispatcher: Dispatcher, mail: bytes) -> int:
 
     def deliver() -> None:
         with smtplib.SMTP("127.0.0.1", dispatcher.bounce_port, timeout=10) as peer:
-            peer.sendmail("", [dispatcher.smtp.mails[-1].mail_from], mail)
+            peer.sendmail("", [str(dispatcher.smtp.mails[-1].mail_from)], mail)
 
     await asyncio.to_thread(deliver)
     return queued

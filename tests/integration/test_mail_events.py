@@ -32,7 +32,7 @@ from services.dispatcher.domain.outcomes import (
     SuppressReason,
     Unwanted,
 )
-from services.dispatcher.domain.ports import NotSigned, Report, Reported
+from services.dispatcher.domain.ports import NotSigned, Report, Reported, Reporting
 from shared.kernel.errors import Unavailable
 from shared.outgoing import Allowed, Guard
 from tests.doubles.outgoing import open_gate, outgoing
@@ -287,7 +287,7 @@ async def test_while_amazon_does_not_answer_sns_shall_come_again() -> None:
 
 @pytest.fixture
 async def dispatcher(database_dsn: str, tmp_path: Path) -> AsyncIterator[Dispatcher]:
-    reporters = [sendgrid(), PostmarkEvents(AUTH), Amazon().events()]
+    reporters: list[Reporting] = [sendgrid(), PostmarkEvents(AUTH), Amazon().events()]
     async with running(database_dsn, tmp_path, channels=("email",), reporters=reporters) as made:
         yield made
 

@@ -83,6 +83,7 @@ class Running:
     url: str
     callbacks: Callbacks
     bounces: BounceListener
+    app: FastAPI
 
 
 @contextlib.asynccontextmanager
@@ -100,7 +101,7 @@ async def running_sandbox(
     async with _served(app, listening):
         await sandbox.start()
         try:
-            yield Running(sandbox, url, callbacks, bounces)
+            yield Running(sandbox, url, callbacks, bounces, app)
         finally:
             await sandbox.stop()
             await bounces.stop()
