@@ -37,9 +37,14 @@ def account(url: str) -> str:
 
 
 def push(url: str, guard: Guard = HOME, **changes: Any) -> Push:
-    given = {"fcm_account": SecretStr(account(url)), "fcm_url": url, "vapid_key": SecretStr(VAPID_KEY), **changes}
-    patience = {"timeout": 2.5, "connect_timeout": 2.0}  # for a loaded machine
-    return Push(PushConfig(vapid_subject="mailto:it@acme.example", **patience, **given), guard)
+    given: dict[str, Any] = {
+        "fcm_account": SecretStr(account(url)),
+        "fcm_url": url,
+        "vapid_key": SecretStr(VAPID_KEY),
+        **changes,
+    }
+    config = PushConfig(vapid_subject="mailto:it@acme.example", timeout=2.5, connect_timeout=2.0, **given)
+    return Push(config, guard)
 
 
 @asynccontextmanager
