@@ -12,6 +12,9 @@ import pytest
 import yaml
 
 from services.payments.api.voices import LANGUAGES, PAGES
+from services.payments.domain.customer_word import Grievance
+from shared.ledger.promise import Fault
+from shared.states import HoldKind
 from tests import factories
 from tests.factories import Made
 from tests.integration.payments_running import BEARER, Payments, event, payments_running
@@ -259,6 +262,16 @@ async def test_nothing_can_be_said_of_an_invoice_that_is_paid_or_not_there(shop:
     assert (await shop.http.get(f"/pay/{paid.token}/promise")).headers["location"] == f"/pay/{paid.token}"
 
 
+async def test_every_answer_is_a_page(shop: Payments) -> None:
+    made = await owing(shop)
+    for answer in (
+        await shop.http.post(f"/pay/{made.token}/forgive", data={"lang": "en"}, headers=OURS),
+        await shop.http.get(f"/pay/{made.token}/forgive"),
+    ):
+        assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")
+    assert "Invoice" in await page(shop, made, f"?lang={'x' * 500}&said={'y' * 500}")
+
+
 async def test_the_answer_waits_for_what_is_leaving(shop: Payments) -> None:
     made = await owing(shop, reminders=1)
     await factories.attempt(shop.owner, made.reminders[0], made.contact_id)
@@ -363,3 +376,5 @@ def test_all_languages_say_the_same_things() -> None:
     }
     assert fields["es"] == fields["en"]
     assert fields["pt"] == fields["en"]
+    needed = {f"standing_{kind}" for kind in HoldKind} | {f"wrong_promise_{fault}" for fault in Fault}
+    assert needed | {f"reason_{reason}" for reason in Grievance} <= fields["en"].keys()

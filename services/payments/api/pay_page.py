@@ -5,9 +5,9 @@ page, said again it changes nothing more; every answer to a customer is a page, 
 """
 
 from collections.abc import AsyncIterator
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Path, Query, Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
 from services.payments.api.pages import HEADERS, Shown, notice_page, pay_page
@@ -30,9 +30,9 @@ from shared.web.strict import strict_router
 router: APIRouter = strict_router("pay page")
 router.responses.pop(422, None)
 Parts = Annotated[PaymentsParts, part(PaymentsParts)]
-Action = Literal["paid", "promise", "dispute", "preferences"]
-Language = Annotated[str | None, Query(max_length=20, description="show the page in this language: en, es or pt")]
-Said = Annotated[str | None, Query(max_length=20, description="what the page thanks for")]
+Action = Annotated[str, Path(description="paid, promise, dispute or preferences")]
+Language = Annotated[str | None, Query(description="show the page in this language: en, es or pt")]
+Said = Annotated[str | None, Query(description="what the page thanks for")]
 _HTML: dict[str, Any] = {"text/html": {}}
 _PAGES: dict[int | str, dict[str, Any]] = {
     404: {"description": "The link does not work (any more)", "content": _HTML},
@@ -73,9 +73,9 @@ async def download(token: str, request: Request, parts: Parts) -> Response:
 
 
 @router.get("/pay/{token}/{action}", response_class=RedirectResponse, status_code=303, summary="Back to the page")
-async def back(token: str, action: Action) -> Response:
+async def back(token: str, action: Action, request: Request) -> Response:
     """For who reloads the address of a form that was not taken."""
-    return _to(token, "")
+    return _to(token, "") if action in FORMS else notice_page(_reader(request), "missing", 404)
 
 
 @router.post("/pay/{token}/{action}", response_class=HTMLResponse, responses=_POSTED, summary="What the customer says")
@@ -85,6 +85,8 @@ async def say(token: str, action: Action, request: Request, parts: Parts) -> Res
     form = read_form(request.headers.get("content-type", ""), await request.body())
     if not same_origin(request):
         return notice_page(_reader(request), "elsewhere", 403)
+    if action not in FORMS:
+        return notice_page(_reader(request), "missing", 404)
     if form is None:
         return notice_page(_reader(request), "unreadable", 400)
     try:
