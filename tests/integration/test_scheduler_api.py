@@ -390,6 +390,8 @@ async def test_a_faulty_flow_is_refused_whole_with_all_its_faults(app: Scheduler
          ["/steps/0/requires_open", "/steps/1/message"]),
         ({"steps": [{**step, "channels": ["pigeon"]}, {**step, "id": "b", "only_if": "1 +"}]},
          ["/steps/0/channels/0", "/steps/1/only_if"]),
+        ({"start": "never", "steps": [{**step, "channels": ["pigeon"]}, {**step, "message": "nowhere"}, step]},
+         ["/start", "/steps/0/channels/0", "/steps/2/id", "/steps/1/message"]),
         ({"name": "other", "steps": [step]}, ["/name"]),
         ({}, ["/steps"]),
     ):  # fmt: skip

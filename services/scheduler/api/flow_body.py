@@ -44,6 +44,9 @@ class WorstCaseOut(Answer):
     cost_a_case: str = Field(examples=["1.85"])
 
 
+_STAND_IN: dict[str, Any] = {"when": {"on": "issue"}, "channels": ["email"]}
+
+
 async def read_body(request: Request) -> dict[str, Any]:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == "application/json":
@@ -76,11 +79,41 @@ def read_flow(body: dict[str, Any], ground: Ground, *, at: str = "") -> tuple[Fl
         flow = Flow.model_validate(body)
     except ValidationError as error:
         problem = invalid(error.errors(include_url=False, include_input=False), body)
-        raise _refused(tuple(FieldError(at + one.pointer, one.detail) for one in problem.errors)) from None
+        rest = _rest(body, [fault["loc"] for fault in error.errors()], ground)
+        raise _refused(
+            (*(FieldError(at + one.pointer, one.detail) for one in problem.errors), *_errors(rest, body, at))
+        ) from None
     found = verify(flow, ground)
     if found.errors:
-        raise _refused(tuple(FieldError(at + pointer(one.place, body), one.detail) for one in found.errors))
+        raise _refused(_errors(found.errors, body, at))
     return flow, found
+
+
+def _errors(found: tuple[Finding, ...], body: dict[str, Any], at: str) -> tuple[FieldError, ...]:
+    return tuple(FieldError(at + pointer(one.place, body), one.detail) for one in found)
+
+
+def _rest(body: dict[str, Any], faulty: list[tuple[int | str, ...]], ground: Ground) -> tuple[Finding, ...]:
+    """What is wrong with the part of a flow that can be read, so that nobody has to come twice: a step that cannot be
+    read is stood in for by one that changes nothing for the others."""
+    steps = body.get("steps")
+    unread = {place[1] for place in faulty if len(place) > 1 and place[0] == "steps"}
+    if not isinstance(steps, list) or ("steps",) in faulty:
+        return ()
+    known = {name: value for name, value in body.items() if name not in {place[0] for place in faulty if place}}
+    stand_ins = [
+        _STAND_IN | {"id": f"unread-{n}", "message": f"unread-{n}"} if n in unread else one
+        for n, one in enumerate(steps)
+    ]
+    try:
+        found = verify(Flow.model_validate({"name": "unread", **known, "steps": stand_ins}), ground)
+    except ValidationError:
+        return ()
+    return tuple(
+        one
+        for one in found.errors
+        if one.kind != "nobody-sends" and not (len(one.place) > 1 and one.place[1] in unread)
+    )
 
 
 def _refused(errors: tuple[FieldError, ...]) -> Invalid:
