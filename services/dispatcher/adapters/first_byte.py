@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 
 from services.dispatcher.domain.outcomes import NotSent, Outcome, Unknown
-from services.dispatcher.domain.ports import Gate, GateClosed
+from services.dispatcher.domain.ports import TOO_LATE, Gate, GateClosed
 from shared.outgoing import TargetRefused
 
 LONGEST_WAIT = timedelta(hours=1)
@@ -35,6 +35,8 @@ class FirstByte:
         match error:
             case GateClosed():
                 return NotSent(str(error))
+            case httpx.PoolTimeout():
+                return NotSent(f"{TOO_LATE}: no connection came free")
             case TargetRefused():
                 return NotSent(str(error), misconfigured=True)
             case _:

@@ -7,6 +7,7 @@ a recipient, and a fault of a recipient never stops the channel. Codes: https://
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
+import httpx
 from twilio.base.exceptions import TwilioRestException, TwilioServiceException
 
 from services.dispatcher.adapters.twilio_http import TooManyRequests
@@ -23,7 +24,7 @@ from services.dispatcher.domain.outcomes import (
     SuppressReason,
     Unknown,
 )
-from services.dispatcher.domain.ports import GateClosed, Replied, Report, Reported
+from services.dispatcher.domain.ports import TOO_LATE, GateClosed, Replied, Report, Reported
 
 # 63014: the recipient blocked the sender, or took back the consent.
 _OPTED_OUT = frozenset({21610, 30004, 63014})
@@ -50,6 +51,8 @@ def classify(error: Exception, *, written: bool) -> Outcome:
     match error:
         case GateClosed():
             return NotSent(str(error))
+        case httpx.PoolTimeout():
+            return NotSent(f"{TOO_LATE}: no connection came free")
         case TooManyRequests():
             return NotSent(text, retry_in=error.retry_in)
         case TwilioRestException() if error.status < 500:

@@ -1,7 +1,8 @@
 """How many messages a provider may have under way, so that a slow one never blocks another.
 
 True here: a slot is taken before the claim and given back after the send, so no more is claimed than can be handed off
-inside the window: about two rounds of the provider's connections, more only while it answers fast. What finds no slot is
+inside the window: two rounds of the provider's connections before it was measured, one of a slow provider, more only of one
+that answers fast. What finds no slot is
 put off behind all that was put off before it, at the provider's own pace, so that a backlog waits instead of circling.
 Nobody waits for slots that cannot come in time: who waits keeps other providers' messages waiting, too.
 """
@@ -11,7 +12,7 @@ import random
 from contextlib import suppress
 from time import monotonic
 
-ROUNDS_LEAST, ROUNDS_MOST = 2, 10
+ROUNDS_LEAST, ROUNDS_FIRST, ROUNDS_MOST = 1, 2, 10
 SMOOTHING = 0.05
 STALLED = 1.0  # seconds without a free slot, after which a lane counts as slow before it was measured
 SOON, LONGEST = 1.0, 60.0  # seconds that what finds no slot waits, at least and at most
@@ -24,7 +25,7 @@ class Lane:
         self.concurrency = concurrency
         self._window = window
         self._busy = 0
-        self._seconds = window / 2 / ROUNDS_LEAST
+        self._seconds = window / 2 / ROUNDS_FIRST
         self._held = self._seconds
         self._behind = 0.0
         self._asked = self._done = 0
