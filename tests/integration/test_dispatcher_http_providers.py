@@ -131,6 +131,8 @@ async def test_a_changed_description_is_what_the_next_reminder_goes_by(dispatche
 
 async def test_what_another_process_describes_is_heard_within_seconds(dispatcher: Dispatcher, api: JsonApi) -> None:
     config = described(api.url)
+    later = {**config, "a field of a later version": 1}
+    await dispatcher.owner.execute("INSERT INTO http_api (name, config) VALUES ('later', $1)", later)
     await dispatcher.owner.execute("INSERT INTO http_api (name, config) VALUES ('other', $1)", config)
     await dispatcher.until(
         "SELECT EXISTS (SELECT FROM provider WHERE (channel, name) = ('http', 'other'))", within=90.0

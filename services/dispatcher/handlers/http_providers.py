@@ -8,14 +8,20 @@ import asyncio
 from collections.abc import Callable
 from datetime import datetime
 
+import structlog
+from pydantic import ValidationError
+
 from services.dispatcher.domain.http_api import HttpApi
 from services.dispatcher.domain.ports import Channel, Reporting
 from services.dispatcher.handlers.senders import Senders
 from services.dispatcher.store import http_apis
+from services.dispatcher.store.http_apis import HttpApiRow
 from shared.db.engine import Database
 
 Make = Callable[[str, HttpApi], Channel]
 CHANNEL = "http"
+
+log = structlog.get_logger("dispatcher")
 
 
 class HttpProviders:
@@ -50,7 +56,8 @@ class HttpProviders:
             changed = [row for row in rows if self._known.get(row.name) != row.updated_at]
             for row in changed:
                 self._leave(row.name)
-                self._join(row.name, HttpApi.model_validate(row.config), row.updated_at)
+                self._known[row.name] = row.updated_at
+                self._join(row)
 
     async def close(self) -> None:
         """When nothing is sent any more."""
@@ -58,12 +65,17 @@ class HttpProviders:
             task.cancel()
         await asyncio.gather(*(channel.close() for channel in self._channels.values()))
 
-    def _join(self, name: str, api: HttpApi, version: datetime) -> None:
-        channel = self._make(name, api)
-        self._channels[name], self._known[name] = channel, version
+    def _join(self, row: HttpApiRow) -> None:
+        try:
+            api = HttpApi.model_validate(row.config)
+        except ValidationError as error:  # of another version of this program: the other providers go on
+            log.error("http_provider_not_understood", provider=row.name, faults=error.error_count())
+            return
+        channel = self._make(row.name, api)
+        self._channels[row.name] = channel
         self._senders.join(channel)
         if isinstance(channel, Reporting):
-            self._reporting[name] = [channel]
+            self._reporting[row.name] = [channel]
 
     def _leave(self, name: str) -> None:
         self._known.pop(name, None)
