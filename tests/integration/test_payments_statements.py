@@ -69,6 +69,7 @@ WRONG = {
     "JSON": (b'{"amount": 1}', "JSON"),
     "CSV": (b"date;amount;text\n2026-11-20;1,00;x\n", "CSV"),
     "a text": (b"Dear bank,", "nothing that is known"),
+    "MT940 that breaks late": (mt940([Line("1.00")] * 700) + b":20:X\n\0", "NUL"),
     "MT940 in UTF-16": (b":20:X\n" + mt940([Line("1.00")]).decode().encode("utf-16-le"), "NUL"),
 }
 

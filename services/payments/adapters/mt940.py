@@ -41,10 +41,10 @@ class Mt940:
         return _START.search(_decoded(head.removeprefix(b"\xef\xbb\xbf"))) is not None
 
     def check(self, file: BinaryIO) -> None:
-        first = next(_statements(file), None)
-        if first is None:
+        interim = {part.interim for part in _statements(file)}
+        if not interim:
             raise WrongFile("the file has no statement: none of its lines begins with :20:")
-        if first.interim:
+        if interim == {True}:
             self.format = "MT942"
 
     def read(self, file: BinaryIO) -> Iterator[Item]:
