@@ -11,12 +11,18 @@ from xml.etree import ElementTree
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from twilio.request_validator import RequestValidator
 
+from services.dispatcher.adapters.twilio_account import TwilioConfig
 from services.dispatcher.adapters.twilio_calls import Script, Seal
+from services.dispatcher.adapters.voice_twilio import VoiceConfig, VoiceTwilio
+from services.dispatcher.domain.outcomes import Rejected
+from shared.content import Rendered
 from shared.flow import FOREVER
 from shared.ledger.due import expire_receipts
 from tests import factories
+from tests.doubles.outgoing import open_gate, outgoing
 from tests.integration.dispatcher_running import PUBLIC, TOKEN, WINDOWS, Dispatcher, running
 
 PHONE = "+4915112345678"
@@ -145,6 +151,17 @@ async def test_a_machine_hears_nothing_of_a_debt_and_is_called_again(dispatcher:
     assert ("pending", "waiting") == (await call.state(), await call.follows())
     await call.ends(AnsweredBy=machine, CallDuration="12")
     assert [("voice", "missed")] == await dispatcher.attempts(call.reminder)
+
+
+async def test_a_text_that_is_too_long_to_be_said_is_refused() -> None:
+    account = TwilioConfig(account_sid="AC1", auth_token=SecretStr(TOKEN))
+    voice = VoiceTwilio(account, VoiceConfig(voice_from="+15005550006"))
+
+    outcome = await voice.send(outgoing(PHONE, rendered=Rendered("", "a" * 2001, locale="en")), open_gate())
+
+    assert isinstance(outcome, Rejected)
+    assert (outcome.code, outcome.suppress) == ("too_long", None)
+    await voice.close()
 
 
 async def test_a_fax_hears_nothing(dispatcher: Dispatcher) -> None:

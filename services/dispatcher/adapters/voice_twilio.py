@@ -17,13 +17,23 @@ from pydantic_settings import SettingsConfigDict
 
 from services.dispatcher.adapters.twilio_account import PROVIDER, TwilioChannel, TwilioConfig, callback_url
 from services.dispatcher.adapters.twilio_calls import Script, Seal, connect, hang_up, menu, say_and_end
-from services.dispatcher.domain.outcomes import Accepted, Delivered, Engaged, Engagement, Missed, Outcome, Receipt
+from services.dispatcher.domain.outcomes import (
+    Accepted,
+    Delivered,
+    Engaged,
+    Engagement,
+    Missed,
+    Outcome,
+    Receipt,
+    Rejected,
+)
 from services.dispatcher.domain.ports import Gate, Key, NotSigned, Outgoing, Replied, Report, Reported, Turn
 from shared.content.calls import call_words
 from shared.content.facts import one_line
 from shared.settings import Settings
 
 END_WITHIN = timedelta(hours=1)
+MOST_CHARACTERS = 2000  # of a text, which travels in a URL; about two minutes of speech
 LONGEST_CALL = 600  # seconds; with a person on the line as long as that person likes, see <Dial>
 KEYS = {"1": Key.PAY_LINK, "2": Key.REPEAT, "3": Key.PERSON, "9": Key.OPT_OUT}
 
@@ -72,6 +82,8 @@ class VoiceTwilio(TwilioChannel):
         return self._config.voice_price
 
     async def send(self, outgoing: Outgoing, gate: Gate) -> Outcome:
+        if len(outgoing.rendered.text) > MOST_CHARACTERS:
+            return Rejected(f"the text is longer than the {MOST_CHARACTERS} characters that a call can say", "too_long")
         script = self._script(outgoing)
         made = await self._create(
             gate,
