@@ -8,7 +8,7 @@ from time import monotonic
 
 from prometheus_client import Gauge
 
-from services.dispatcher.domain.ports import Channel, Outgoing
+from services.dispatcher.domain.ports import Channel, Outgoing, promises_receipts
 from services.dispatcher.domain.standing import WORKS, Cause, Standing, Terms
 from services.dispatcher.handlers.lanes import Lane
 from services.dispatcher.store.providers import Key
@@ -24,6 +24,7 @@ class Sender:
 
     def __init__(self, channel: Channel, window: float) -> None:
         self.channel = channel
+        self.receipts = promises_receipts(channel)  # asked for each message, and dear to find out
         self.lane = Lane(channel.concurrency, window)
         self.terms = Terms()
         self.standing = WORKS

@@ -14,7 +14,7 @@ import structlog
 from prometheus_client import Counter
 
 from services.dispatcher.domain.outcomes import Outcome
-from services.dispatcher.domain.ports import Channel, promises_receipts, traits
+from services.dispatcher.domain.ports import Channel, traits
 from services.dispatcher.domain.standing import (
     FAILURES,
     WORKS,
@@ -90,7 +90,7 @@ class Senders:
 
     def receipt_within(self, key: Key, wished: timedelta | None) -> timedelta | None:
         """After how long without a receipt the next channel goes; None: never, or this provider promises none."""
-        if not promises_receipts(self[key].channel):
+        if not self[key].receipts:
             return None
         return wished or self._fallbacks.get(key[0])
 
@@ -102,7 +102,7 @@ class Senders:
                     connection,
                     key,
                     traits_of(channel.name),
-                    receipts=promises_receipts(channel),
+                    receipts=sender.receipts,
                     own_price=channel.price(""),
                 )
 
