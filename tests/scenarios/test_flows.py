@@ -92,6 +92,9 @@ def test_who_never_pays_gets_the_whole_calendar(case: Case, calendar: Calendar) 
     case.clock(calendar.last)
 
     assert case.hours() == list(calendar.days)
+    handed = [line for line in case.timeline() if "hands the invoice" in line]
+    called = "day 50: 'ask-a-person' hands the invoice to account manager: two reminders and no payment; please call."
+    assert handed == ([called] if calendar.flow == "gentle" else [])
 
 
 @ALL
