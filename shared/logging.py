@@ -21,10 +21,11 @@ _SECRETS = re.compile(
     r"(?P<keep>://)[^/\s\"'@]+@"  # user and password in a URL
     r"|\b(?:dk|whsec|sk)_[A-Za-z0-9+/_=-]{16,}"  # our keys, webhook secrets, payment gateways' keys
     r"|(?P<scheme>\b(?:Bearer|Basic) )[A-Za-z0-9+/_.=-]{8,}"
-    r"|(?P<page>/(?:pay|u|d|r)/)[A-Za-z0-9_-]{16,}"  # links that customers get
+    r"|(?P<page>/(?:pay|push|u|d|r)/)[A-Za-z0-9_-]{16,}"  # links that customers get
 )
-_TELLS_ADDRESSES = ("mail.log",)  # aiosmtpd repeats every command, with who writes to whom
-_MARKS = ("://", "dk_", "whsec_", "sk_", "Bearer ", "Basic ", "/pay/", "/u/", "/d/", "/r/")
+_TELLS_ADDRESSES = ("mail.log", "httpx", "httpcore")
+"""aiosmtpd repeats every command, with who writes to whom; httpx every URL that is called, with the secrets in it."""
+_MARKS = ("://", "dk_", "whsec_", "sk_", "Bearer ", "Basic ", "/pay/", "/push/", "/u/", "/d/", "/r/")
 
 
 def configure(level: str = "info", *, stream: TextIO | None = None) -> None:

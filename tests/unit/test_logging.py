@@ -60,7 +60,17 @@ def test_below_the_level_nothing_is_written(lines: io.StringIO) -> None:
 
 
 @pytest.mark.parametrize(
-    "form", ["{key}", "Bearer {key}", "key={key};", '"{key}"', "whsec_{token}", "/pay/{token}", "/u/{token}?x"]
+    "form",
+    [
+        "{key}",
+        "Bearer {key}",
+        "key={key};",
+        '"{key}"',
+        "whsec_{token}",
+        "/pay/{token}",
+        "/push/{token}",
+        "/u/{token}?x",
+    ],
 )
 def test_keys_and_tokens_are_hidden_wherever_they_stand(form: str) -> None:
     key, token = new_key(), new_token()
@@ -80,3 +90,8 @@ def test_a_mail_servers_talk_is_not_written_because_it_names_customers(lines: io
     logging.getLogger("mail.log").info("%s >> %s", "127.0.0.1", "RCPT TO:<anna@example.com>")
     logging.getLogger("mail.log").warning("something is wrong")
     assert [orjson.loads(line)["event"] for line in lines.getvalue().splitlines()] == ["something is wrong"]
+
+
+def test_a_url_that_is_called_is_not_written_because_it_may_hold_a_secret(lines: io.StringIO) -> None:
+    logging.getLogger("httpx").info("HTTP Request: GET https://erp.example/invoice.pdf?signature=hunter2")
+    assert lines.getvalue() == ""
