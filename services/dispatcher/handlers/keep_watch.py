@@ -14,7 +14,7 @@ from services.dispatcher.handlers.senders import Senders
 from services.dispatcher.store.experience import fold
 from shared.db.engine import Database
 
-EVERY, COUNTS_EVERY, REGISTERS_EVERY = 1.0, 5.0, 60.0
+EVERY, REGISTERS_EVERY = 1.0, 60.0
 
 log = structlog.get_logger("dispatcher")
 
@@ -24,7 +24,7 @@ class KeepWatch:
         self._db = db
         self._senders = senders
         self._http = http
-        self._counted = self._registered = 0.0
+        self._registered = 0.0
 
     async def begin(self) -> None:
         """Before anything is sent: this process knows what the deployment knows, if the database answers by now."""
@@ -53,9 +53,7 @@ class KeepWatch:
         await self._http.sync()
         await self._senders.refresh()
         await self._senders.try_again()
-        if monotonic() - self._counted > COUNTS_EVERY:
-            self._counted = monotonic()
-            await self.count()
+        await self.count()
         if monotonic() - self._registered > REGISTERS_EVERY:
             self._registered = monotonic()
             await self._senders.register()

@@ -74,7 +74,9 @@ class ChannelRow:
 
 async def channels(connection: asyncpg.Connection) -> dict[str, ChannelRow]:
     """Those that some dispatcher has, by name; each one's providers in failover order."""
-    found = {row["name"]: ChannelRow(*row, providers=[], counts={}) for row in await connection.fetch(CHANNELS)}
+    found = {
+        name: ChannelRow(name, receipts, after, [], {}) for name, receipts, after in await connection.fetch(CHANNELS)
+    }
     for row in await connection.fetch(PROVIDERS):
         found[row["channel"]].providers.append(ProviderRow(*row))
     for row in await connection.fetch(COUNTS):
