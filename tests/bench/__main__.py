@@ -1,7 +1,7 @@
 """`python -m tests.bench [--strict] [ROW...]`: measures against baselines of the same run, prints a table, writes build/bench.json.
 
-FULL=1 takes the large sizes. Rows: due, scheduler, webhook, intake, statements, dry-run; all of them when none is named. The status is
-0 also when a goal does not hold, because a busy machine measures badly; 1 with --strict.
+FULL=1 takes the large sizes. Rows: due, mixed-channels, scheduler, webhook, intake, statements, dry-run; all of them when none is named.
+The status is 0 also when a goal does not hold, because a busy machine measures badly; 1 with --strict.
 """
 
 import os
@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from types import FrameType
 
-from tests.bench import dry_run, due, figures, intake, queueing, statements, webhook
+from tests.bench import dry_run, due, figures, intake, mixed, queueing, statements, webhook
 from tests.bench.figures import Figure
 from tests.bench.processes import ROOT
 from tests.bench.sizes import FULL, SMALL, Sizes
@@ -18,6 +18,7 @@ from tests.bench.stage import Stage, stage
 
 ROWS: dict[str, Callable[[Stage, Sizes], list[Figure]]] = {
     "due": due.measure,
+    "mixed-channels": mixed.measure,
     "scheduler": queueing.measure,
     "webhook": webhook.measure,
     "intake": intake.measure,
