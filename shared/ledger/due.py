@@ -77,6 +77,13 @@ async def queue_together(
     return [Queued(*row) for row in await tx.fetch("SELECT * FROM queue_together($1, $2, $3)", ids, now, limit)]
 
 
+async def postpone_unchecked(
+    connection: asyncpg.Connection, invoices: Sequence[int], span: timedelta, now: datetime | None = None
+) -> None:
+    """Nobody could say what is open of these invoices: their due reminders are looked at again after `span`."""
+    await connection.execute("SELECT postpone_unchecked($1, $2, $3)", invoices, span, now)
+
+
 async def skip_queued(
     tx: asyncpg.Connection, rows: Mapping[int, str], reason: str, now: datetime | None = None
 ) -> None:

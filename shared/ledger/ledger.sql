@@ -40,6 +40,17 @@ $$
                     AND coalesce(greatest(n.checked_at, n.waived_at), '-infinity') < p_now - p_fresh)
 $$;
 
+-- A polled source was asked about these invoices in vain: their reminders that are due wait for p_for before anybody looks again.
+CREATE OR REPLACE FUNCTION postpone_unchecked(p_invoices bigint[], p_for interval, p_now timestamptz) RETURNS void LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+BEGIN
+  UPDATE reminder r SET due_at = v_now + p_for
+   WHERE r.invoice_id = ANY (p_invoices) AND r.state = 'pending' AND r.requires_open AND r.due_at < v_now + interval '2 minutes';
+END
+$$;
+
 -- === PLAN ========================================================================================================================
 
 -- Opens a new generation of an invoice's plan; the caller holds its lock and plans into the generation that this answers.
@@ -122,14 +133,15 @@ BEGIN
        SET state = CASE WHEN d.unchecked THEN 'pending' WHEN d.held IS NULL THEN 'queued' WHEN r.requires_open THEN 'skipped' ELSE 'pending' END,
            reason = CASE WHEN d.held IS NOT NULL AND r.requires_open THEN d.held END,
            queued_at = CASE WHEN d.held IS NULL AND NOT d.unchecked THEN clock_timestamp() END,
-           due_at = CASE WHEN d.unchecked THEN v_now + interval '30 seconds' WHEN d.held IS NOT NULL AND NOT r.requires_open THEN d.until ELSE r.due_at END,
+           due_at = CASE WHEN d.unchecked THEN v_now + interval '1 minute' WHEN d.held IS NOT NULL AND NOT r.requires_open THEN d.until ELSE r.due_at END,
            send_until = CASE WHEN d.held IS NOT NULL AND NOT r.requires_open THEN NULL ELSE r.send_until END
       FROM due d WHERE r.id = d.id
-    RETURNING r.id, r.invoice_id, r.state, r.reason, r.urgent, r.repeats, r.step, d.unchecked
+    RETURNING r.id, r.invoice_id, r.state, r.reason, r.urgent, r.repeats, r.step, d.unchecked, d.held, d.until
   ), log AS (
     INSERT INTO event (at, invoice_id, reminder_id, kind, data)
-    SELECT v_now, m.invoice_id, m.id, 'reminder.skipped', jsonb_build_object('step', m.step, 'reason', m.reason)
-      FROM moved m WHERE m.state = 'skipped'
+    SELECT v_now, m.invoice_id, m.id, CASE m.state WHEN 'skipped' THEN 'reminder.skipped' ELSE 'reminder.moved' END,
+           jsonb_build_object('step', m.step, 'reason', m.held, 'until', m.until)
+      FROM moved m WHERE m.held IS NOT NULL
   )
   SELECT m.id, m.state, m.urgent, m.repeats FROM moved m WHERE NOT m.unchecked;
 
@@ -279,11 +291,13 @@ BEGIN
            state = CASE WHEN t.reason IS NULL THEN r.state ELSE 'skipped' END, reason = t.reason
       FROM unnest(p_ids, p_due, p_until, p_reasons) AS t (id, due, until, reason)
      WHERE r.id = t.id AND r.state = 'pending'
-    RETURNING r.id, r.invoice_id, r.step, r.reason
+    RETURNING r.id, r.invoice_id, r.step, r.reason, t.due
   )
   INSERT INTO event (at, invoice_id, reminder_id, kind, data)
-  SELECT v_now, m.invoice_id, m.id, 'reminder.skipped', jsonb_build_object('step', m.step, 'reason', m.reason)
-    FROM moved m WHERE m.reason IS NOT NULL;
+  SELECT v_now, m.invoice_id, m.id, CASE WHEN m.reason IS NULL THEN 'reminder.moved' ELSE 'reminder.skipped' END,
+         jsonb_build_object('step', m.step, 'reason', coalesce(m.reason, 'window'))
+         || CASE WHEN m.reason IS NULL THEN jsonb_build_object('until', m.due) ELSE '{}' END
+    FROM moved m WHERE m.reason IS NOT NULL OR m.due > v_now;
   PERFORM follow(p_ids, v_now);
 END
 $$;
@@ -538,7 +552,7 @@ BEGIN
      ORDER BY r.id FOR UPDATE OF r
   ), asked AS (
     SELECT j.id, j.customer_id, k.last_at, l.today, l.monday,
-           CASE WHEN k.day = l.today THEN k.day_n ELSE 0 END AS day_n, CASE WHEN k.week = l.monday THEN k.week_n ELSE 0 END AS week_n,
+           CASE WHEN k.day >= l.today THEN k.day_n ELSE 0 END AS day_n, CASE WHEN k.week >= l.monday THEN k.week_n ELSE 0 END AS week_n,
            dense_rank() OVER (PARTITION BY j.customer_id ORDER BY j.together, CASE WHEN j.together IS NULL THEN j.urgent END DESC,
              CASE WHEN j.together IS NULL THEN j.due_at END, CASE WHEN j.together IS NULL THEN j.id END) AS nth,
            j.per_day, j.per_week, j.gap
@@ -561,7 +575,8 @@ BEGIN
     RETURNING reminder_id
   ), counted AS (
     UPDATE customer_contact k
-       SET last_at = v_now, day = n.today, day_n = n.day_n + n.times, week = n.monday, week_n = n.week_n + n.times
+       SET last_at = greatest(k.last_at, v_now), day = greatest(k.day, n.today), day_n = n.day_n + n.times,
+           week = greatest(k.week, n.monday), week_n = n.week_n + n.times
       FROM (SELECT a.customer_id, a.today, a.monday, a.day_n, a.week_n, count(DISTINCT a.nth) AS times FROM asked a JOIN tried t ON t.reminder_id = a.id
              GROUP BY 1, 2, 3, 4, 5) n
      WHERE k.customer_id = n.customer_id
@@ -586,8 +601,12 @@ BEGIN
     RETURNING r.id
   ), log AS (
     INSERT INTO event (at, invoice_id, reminder_id, kind, data)
-    SELECT v_now, f.invoice_id, f.id, 'reminder.' || f.outcome, jsonb_build_object('step', f.step, 'reason', f.reason)
-      FROM final f WHERE f.outcome IN ('cancelled', 'skipped', 'failed', 'capped')
+    SELECT v_now, f.invoice_id, f.id, 'reminder.' || f.outcome,
+           jsonb_strip_nulls(jsonb_build_object('step', f.step, 'reason', f.reason,
+             'until', CASE WHEN f.outcome IN ('skipped', 'moved') THEN f.held_until END, 'today', a.day_n,
+             'this_week', a.week_n, 'per_day', a.per_day, 'per_week', a.per_week, 'gap', extract(epoch FROM a.gap)::integer))
+      FROM final f LEFT JOIN asked a ON a.id = f.id AND f.outcome = 'capped'
+     WHERE f.outcome IN ('cancelled', 'skipped', 'failed', 'capped', 'moved')
   )
   SELECT f.id, f.outcome, f.fence, f.channel, f.contact, f.address, f.contact_token, f.invoice_id, f.ref, f.number, f.currency,
          f.issue_date, f.payment_url, f.payment_reference, f.invoice_token, f.document_key, f.document_name, f.document_type,

@@ -16,7 +16,6 @@ from services.payments.domain.poll_settings import BatchSettings, HttpPollSettin
 from shared.kernel.json import dumps
 from shared.kernel.money import check_minor_units
 
-
 LARGEST = Decimal(10) ** 15
 
 

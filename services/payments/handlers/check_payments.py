@@ -31,10 +31,12 @@ from services.payments.store.polling import (
 )
 from shared.db.engine import Database
 from shared.kernel.ids import new_token
+from shared.ledger.due import postpone_unchecked
 from shared.ledger.money import Polled, record_poll
 
 LEASE = timedelta(seconds=60)
 AT_ONCE = 500  # invoices a turn
+LOOK_AGAIN = timedelta(minutes=10)  # at reminders whose source was asked in vain
 CHECKED = Counter("dunnock_payment_checks", "Invoices of which a polled source was asked what is open", ["result"])
 
 log = structlog.get_logger("payments")
@@ -125,9 +127,11 @@ class PaymentCheck:
             invoices=len(invoices),
             then="their reminders go unchecked" if sends else "their reminders wait",
         )
-        if sends:
-            async with self._db.connection() as connection:
+        async with self._db.connection() as connection:
+            if sends:
                 await waive(connection, invoices)
+            else:
+                await postpone_unchecked(connection, invoices, LOOK_AGAIN)
 
 
 async def _sources(connection: asyncpg.Connection) -> list[PolledSource]:
