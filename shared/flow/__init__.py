@@ -5,7 +5,7 @@ from shared.flow.conditions import ConditionInputs, Verdict, judge
 from shared.flow.ground import Ground
 from shared.flow.reading import FlowTextError, read_yaml, shipped, standard, write_yaml
 from shared.flow.schema import flow_schema
-from shared.flow.spec import CatchUp, ContactWindow, Flow, Missed, Start
+from shared.flow.spec import Caps, CatchUp, ContactWindow, Flow, Missed, Start
 from shared.flow.steps import MAIN_LEG, THEN_LEG, Escalate, Group, OnUncertain, Step, Then
 from shared.flow.verification import Finding, Verified, verify
 from shared.flow.when import Anchor, Repeat, When
@@ -18,6 +18,7 @@ __all__ = [
     "THEN_LEG",
     "Anchor",
     "Calendar",
+    "Caps",
     "CatchUp",
     "ConditionInputs",
     "ContactWindow",

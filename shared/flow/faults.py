@@ -122,6 +122,17 @@ def _groups_what_is_alone(flow: Flow) -> Iterator[Fault]:
             yield Fault(("steps", index, "group"), detail, step.group)
 
 
+def _hours_that_never_meet(flow: Flow) -> Iterator[Fault]:
+    """a channel's hours outside the contact window"""
+    for channel, own in (flow.channel_windows or {}).items():
+        common, hours = flow.contact_window, own.as_window()
+        window = common.as_window() if common else hours
+        apart = max(window.opens, hours.opens) >= min(window.closes, hours.closes)
+        if apart or not window.weekdays & hours.weekdays:
+            detail = f"the hours of '{channel}' lie outside the contact window, so it never goes; let them overlap"
+            yield Fault(("channel_windows", channel), detail, own)
+
+
 KINDS: tuple[Callable[[Flow], Iterator[Fault]], ...] = (
     _named_twice,
     _repeats_without_a_date,
@@ -134,4 +145,5 @@ KINDS: tuple[Callable[[Flow], Iterator[Fault]], ...] = (
     _acts_without_a_debt,
     _fallback_at_once,
     _groups_what_is_alone,
+    _hours_that_never_meet,
 )

@@ -12,7 +12,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, StrictInt, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from shared.flow.calendar import Window
@@ -21,6 +21,7 @@ from shared.flow.notation import Clock, Duration, Weekdays
 from shared.flow.steps import Group, Name, Step
 from shared.flow.timetable import CountedStep, DatedStep, Timetable
 from shared.flow.when import Anchor, Part
+from shared.routing.channels import ChannelName
 
 MOST_STEPS = 50
 SOME_MONDAY = date(2024, 1, 1).toordinal()
@@ -65,11 +66,21 @@ class ContactWindow(Part):
         return Window(self.opens, self.closes, frozenset(self.days), self.holidays == "avoid")
 
 
+class Caps(Part):
+    """At most so many reminders to a customer, over all channels and invoices; beside those that hold for all flows."""
+
+    per_day: Annotated[StrictInt, Field(ge=1, le=100)] | None = None
+    per_week: Annotated[StrictInt, Field(ge=1, le=500)] | None = None
+    gap: Duration | None = None
+
+
 class Flow(Part):
     name: Name
     start: Start = Start.ANY
     catch_up: CatchUp = CatchUp()
     contact_window: ContactWindow | None = None
+    channel_windows: dict[ChannelName, ContactWindow] | None = None
+    caps: Caps | None = None
     group: Group | None = None
     steps: Annotated[tuple[Step, ...], AfterValidator(_some_steps), Field(json_schema_extra={"minItems": 1})]
 
@@ -114,6 +125,14 @@ class Flow(Part):
     def window(self) -> Window:
         """Without a contact window: any hour of any day."""
         return self.contact_window.as_window() if self.contact_window else Window()
+
+    def window_of(self, channel: str) -> Window | None:
+        """The channel's own hours, inside the contact window; None: those of the contact window."""
+        return self._own_windows.get(channel)
+
+    @cached_property
+    def _own_windows(self) -> Mapping[str, Window]:
+        return {channel: window.as_window() for channel, window in (self.channel_windows or {}).items()}
 
     @cached_property
     def counts_business_days(self) -> bool:

@@ -8,11 +8,13 @@ from email.message import EmailMessage
 from pathlib import Path
 
 import pytest
+from twilio.request_validator import RequestValidator
 
+from shared.ledger.due import sweep_leases
 from shared.ledger.money import Stop, place_hold
+from shared.ledger.send import Caps, Wanted, carry, claim, riders
 from tests import factories
-from tests.integration.dispatcher_running import Dispatcher, running
-from tests.integration.test_channel_outcomes import report
+from tests.integration.dispatcher_running import PUBLIC, TOKEN, Dispatcher, running
 from tests.integration.test_dispatcher_sending import PHONE, bounce
 
 GROUP = "UPDATE flow_version SET spec = jsonb_set(spec, '{group}', '\"customer\"')"
@@ -140,8 +142,10 @@ async def test_a_receipt_of_the_text_counts_for_all(dispatcher: Dispatcher) -> N
     reminders = [reminder for _, reminder in rows]
     await dispatcher.send(*reminders)
 
-    carrier = dispatcher.twilio.requests[0]["StatusCallback"].partition("attempt=")[2].partition(".")[0]
-    await report(dispatcher, "sms", int(carrier), MessageStatus="delivered")
+    path = dispatcher.twilio.requests[0]["StatusCallback"].removeprefix(PUBLIC)
+    form = {"MessageSid": "SM1", "To": PHONE, "MessageStatus": "delivered"}
+    signed = {"X-Twilio-Signature": RequestValidator(TOKEN).compute_signature(PUBLIC + path, form)}
+    assert 204 == (await dispatcher.http.post(path, data=form, headers=signed)).status_code
 
     assert [("delivered", "receipt")] * 2 == [await dispatcher.state(reminder) for reminder in reminders]
 
@@ -203,3 +207,20 @@ async def test_a_flow_that_does_not_group_sends_each_by_itself(dispatcher: Dispa
     await dispatcher.send(first, second)
 
     assert 2 == len(dispatcher.smtp.mails)
+
+
+async def test_a_worker_that_dies_before_the_hand_off_leaves_all_uncertain_and_none_is_doubled(
+    dispatcher: Dispatcher,
+) -> None:
+    rows = await owed(dispatcher, "overdue", "overdue", "overdue")
+    reminders, contact = [reminder for _, reminder in rows], rows[0][0].contact_id
+    wanted = [Wanted(each, "email", contact, "smtp", Decimal(0), 0, together=0) for each in reminders]
+    claims = await claim(dispatcher.owner, wanted, worker="lost", lease=timedelta(0), caps=Caps(per_day=1))
+    await carry(dispatcher.owner, [claims])
+
+    assert 3 == await sweep_leases(dispatcher.owner, 100)
+    await dispatcher.send(*reminders)
+
+    assert [("uncertain", "worker_lost")] * 3 == [await dispatcher.state(each) for each in reminders]
+    assert [] == dispatcher.smtp.mails
+    assert 2 == len(await riders(dispatcher.owner, claims[0].reminder_id, 1))

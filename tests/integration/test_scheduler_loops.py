@@ -100,7 +100,8 @@ async def test_a_condition_that_does_not_hold_skips_with_its_reason_and_the_next
     items = (await app.http.get("/v1/invoices/INV-1/timeline")).json()["items"]
     [skipped] = [item for item in items if item["kind"] == "reminder.skipped" and item["data"]["step"] == "delinquent"]
     assert skipped["text"] == (
-        "'delinquent' was not sent: its condition does not hold (invoice.open_amount > 20.0: false)."
+        "'delinquent' was not sent: its condition does not hold (invoice.open_amount > 20.0: false)"
+        " [flow 'standard', version 1]."
     )
 
 
@@ -334,3 +335,26 @@ async def test_a_scheduler_killed_anywhere_loses_and_doubles_nothing(
         assert {queue for queue, _ in app.published} == {"dispatch.bulk.v1"}
         assert await states(app, "deliver-invoice") == [(1, "queued", None)]
         assert len({one for _, one in app.published}) == 1
+
+
+async def test_what_rides_on_one_message_is_queued_at_once_however_small_the_batch(database_dsn: str, tmp_path: Path):
+    pace = SchedulerSettings(due_poll=0.05, sweep_poll=0.1, due_batch=3)
+    async with scheduler(database_dsn, tmp_path, settings=pace) as app:
+        await app.http.put("/v1/flows/one-mail", json=GROUPING)
+        for number in range(12):
+            customer = CUSTOMER | ({} if number % 2 else {"customer_id": "C-2"})
+            dates = {"issue_date": "2026-12-01", "due_date": "2026-12-21"}
+            await app.accept(invoice_id=f"INV-{number}", customer=customer, flow="one-mail", **dates)
+
+        await set_clock(app, "2026-12-21T09:30:00Z")
+        await until(lambda: app.value("SELECT count(*) = 12 FROM reminder WHERE state = 'queued'"))
+
+        told = "SELECT count(DISTINCT r.xmin::text) FROM reminder r JOIN invoice i ON i.id = r.invoice_id GROUP BY i.customer_id"
+        assert [1, 1] == [row["count"] for row in await app.fetch(told)]
+
+
+GROUPING = {
+    "name": "one-mail",
+    "group": "customer",
+    "steps": [{"id": "due", "when": {"on": "due"}, "message": "due-today", "channels": ["email"]}],
+}

@@ -36,7 +36,7 @@ def test_what_falls_due_inside_a_hold_is_skipped_and_the_rest_goes_on(
 
     assert case.sent() == [FIRST, LAST]
     assert [case.state(step) for step in ("upcoming", "due-today")] == ["skipped: hold", "skipped: hold"]
-    assert "'upcoming' was not sent: the reminders are on hold." in " ".join(case.timeline())
+    assert "'upcoming' was not sent: the reminders are on hold (until " in " ".join(case.timeline())
 
 
 @pytest.mark.parametrize("hold", [hold_invoice, hold_customer, hold_everything])

@@ -25,7 +25,8 @@ def test_an_unpaid_invoice_is_followed_up_to_the_calls_for_which_there_is_no_tel
     assert case.state("delinquent.then") == "cancelled: parent_did_not_go"
     told = [line for line in case.timeline() if "'delinquent'" in line]
     assert told == [
-        f"day {day}: 'delinquent' reached nobody: there is no address that can be used." for day in (25, 32)
+        f"day {day}: 'delinquent' reached nobody: there is no address that can be used [flow 'standard', version 1]."
+        for day in (25, 32)
     ]
 
 

@@ -73,6 +73,8 @@ def flows(draw):
         "catch_up": {"missed": draw(st.sampled_from(["send_late", "skip", "latest_only"])), "max_late": draw(DURATIONS)},
         "contact_window": draw(st.none() | st.just(window | {"holidays": draw(st.sampled_from(["avoid", "ignore"]))})),
         "group": draw(st.none() | st.sampled_from(["customer", "none"])),
+        "channel_windows": draw(st.none() | st.just({"voice": window | {"from": "08:00", "to": "08:30"}})),
+        "caps": draw(st.none() | st.just({"per_day": 1, "per_week": 3, "gap": "PT12H"})),
         "steps": [draw(steps(index)) for index in range(draw(st.integers(1, 5)))],
     }  # fmt: skip
     return _said(data)

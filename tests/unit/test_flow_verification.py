@@ -108,6 +108,11 @@ FAULTS = {
         ("steps", 1, "group"),
         "step 'a' is about one invoice, whatever else the customer owes; remove group",
     ),
+    "hours-that-never-meet": (
+        flow(after(1), channel_windows={"sms": {"from": "19:00", "to": "20:00"}}),
+        ("channel_windows", "sms"),
+        "the hours of 'sms' lie outside the contact window, so it never goes; let them overlap",
+    ),
     "reserved-name": (
         flow(after(1), name="dry-run"),
         ("name",),

@@ -57,3 +57,60 @@ def test_no_sentence_breaks_on_an_event_without_data(kind: str):
 )
 def test_a_sentence_says_what_where_and_why(kind: str, said: Said, text: str):
     assert sentence(kind, said) == text
+
+
+@pytest.mark.parametrize("reason", sorted(REASONS))
+@pytest.mark.parametrize("kind", ["reminder.skipped", "reminder.failed", "reminder.moved"])
+def test_a_decision_names_its_step_its_reason_and_the_version_of_its_flow(kind: str, reason: str):
+    text = sentence(kind, Said({"reason": reason}, "overdue", flow="flow 'standard', version 3"))
+
+    assert text.startswith("'overdue' ")
+    assert REASONS[reason] in text
+    assert text.endswith(" [flow 'standard', version 3].")
+
+
+@pytest.mark.parametrize(
+    ("kind", "data", "said"),
+    [
+        (
+            "reminder.skipped",
+            {"reason": "condition", "detail": "invoice.open_amount > 20.0, with invoice.open_amount 12.5"},
+            "'overdue' was not sent: its condition does not hold (invoice.open_amount > 20.0, with invoice.open_amount 12.5)",
+        ),
+        (
+            "reminder.skipped",
+            {"reason": "dispute", "until": "2026-12-24T08:00:00+01:00"},
+            "'overdue' was not sent: the invoice is disputed (until 2026-12-24 07:00 UTC)",
+        ),
+        (
+            "reminder.moved",
+            {"reason": "window", "until": "2026-12-24T08:00:00+00:00"},
+            "'overdue' goes later: the contact window was closed (until 2026-12-24 08:00 UTC)",
+        ),
+        (
+            "reminder.capped",
+            {"today": 2, "per_day": 2, "this_week": 3, "per_week": 5},
+            "'overdue' waits: the customer was written to often enough for now (2 of 2 today, 3 of 5 this week)",
+        ),
+        (
+            "reminder.capped",
+            {"gap": 3600},
+            "'overdue' waits: the customer was written to often enough for now (at least 3600 seconds between two)",
+        ),
+        (
+            "reminder.grouped",
+            {"invoices": 3, "says": "last", "carried_by": "I-7"},
+            "'overdue' rides with others: one message for 3 open invoices, in the words of 'last', sent with that of invoice I-7",
+        ),
+    ],
+)
+def test_a_decision_tells_its_inputs(kind: str, data: dict[str, object], said: str):
+    assert f"{said}." == sentence(kind, Said(data, "overdue"))
+
+
+def test_every_reason_that_the_ledger_gives_has_its_words():
+    sql = Path("shared/ledger/ledger.sql").read_text("utf-8")
+    given = set(re.findall(r"'reason', '([a-z_]+)'|(?<!_)reason = '([a-z_]+)'", sql))
+
+    assert {one or other for one, other in given} - REASONS.keys() == set()
+    assert len(given) >= 2

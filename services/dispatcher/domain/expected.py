@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
-from shared.flow import FOREVER, Flow, may_interrupt
+from shared.flow import FOREVER, Caps, Flow, may_interrupt
 from shared.routing import (
     FRICTION,
     NOTHING,
@@ -59,18 +59,20 @@ class Market:
 @dataclass(frozen=True, slots=True)
 class Expected:
     """`first` is what the claim shall try, with `alternatives` after it; None: there is no way. `reason` says why: of no
-    way in a word, of a way as the decision that is kept. `left_out`: the ways that the flow names and that are not taken."""
+    way in a word, of a way as the decision that is kept. `left_out`: the ways that the flow names and that are not taken.
+    `caps`: the flow's own."""
 
     reminder_id: int
     first: Candidate | None
     alternatives: int
     left_out: tuple[LeftOut, ...]
     reason: str | None = None
+    caps: Caps | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Later:
-    """The way would interrupt outside the contact window; it opens at `at`."""
+    """The way would interrupt outside the contact window, or go outside its channel's own; it opens at `at`."""
 
     reminder_id: int
     at: datetime
@@ -93,12 +95,13 @@ def expect(row: Looked, flow: Flow, market: Market) -> Expected | Later:
         reason = _why_none(row, provided=any(channel in market.offers for channel in channels))
         return Expected(row.id, None, 0, found.left_out, reason)
     first = found.candidates[0]
-    if row.send_until == FOREVER and not traits_of(first.channel).discreet:
-        opens = may_interrupt(row.now, flow.window, ZoneInfo(row.timezone), row.country)
+    own = flow.window_of(first.channel)
+    if own is not None or (row.send_until == FOREVER and not traits_of(first.channel).discreet):
+        opens = may_interrupt(row.now, own or flow.window, ZoneInfo(row.timezone), row.country)
         if opens is not None:
             return Later(row.id, opens)
     why = decision(found, row.preferred_channel)
-    return Expected(row.id, first, len(found.candidates) - 1, found.left_out, why)
+    return Expected(row.id, first, len(found.candidates) - 1, found.left_out, why, flow.caps)
 
 
 def _why_none(row: Looked, *, provided: bool) -> str:

@@ -281,4 +281,5 @@ def _wanted(one: Expected, together: int | None) -> Wanted:
     if way is None:
         return Wanted(one.reminder_id, None, None, None, None, 0, one.reason)
     where = (way.channel, way.contact_point_id, way.provider, way.cost)
-    return Wanted(one.reminder_id, *where, one.alternatives, one.reason, together)
+    caps = Caps(one.caps.per_day, one.caps.per_week, one.caps.gap) if one.caps else None
+    return Wanted(one.reminder_id, *where, one.alternatives, one.reason, together, caps)

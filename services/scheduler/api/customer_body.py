@@ -18,6 +18,7 @@ from services.scheduler.domain.contacts import (
     normalise_phone,
 )
 from services.scheduler.domain.new_invoice import NewContactPoint, NewCustomer
+from services.scheduler.domain.zones import zone_of
 from shared.kernel.errors import FieldError
 from shared.routing.channels import REACHED_THROUGH, ChannelName, ContactKind
 from shared.web.fields import Country, Language, Ref, TimeZone
@@ -62,7 +63,8 @@ class ContactPointIn(StrictModel):
 
 
 class CustomerIn(StrictModel):
-    """Who owes. `contact_points` left out: they stay as they are; a list replaces them."""
+    """Who owes. `contact_points` left out: they stay as they are; a list replaces them. `timezone` left out: that of a phone
+    number's area, else of a country with one time, else the creditor's."""
 
     name: Line
     locale: Language | None = None
@@ -81,16 +83,18 @@ class InlineCustomerIn(CustomerIn):
 
 def read_customer(ref: str, body: CustomerIn, faults: list[FieldError], *, at: str = "", sandbox: bool) -> NewCustomer:
     """What is wrong with an address is added to `faults`, under the pointer `at`."""
-    points = body.contact_points
+    given = body.contact_points
+    points = None if given is None else read_points(given, body.country, faults, at, sandbox)
+    phones = (point.address for point in points or () if point.kind is ContactKind.PHONE)
     return NewCustomer(
         ref,
         body.name,
         body.locale,
-        body.timezone,
+        body.timezone or zone_of(phones, body.country),
         body.country,
         body.preferred_channel,
         body.attributes,
-        None if points is None else read_points(points, body.country, faults, at, sandbox),
+        points,
     )
 
 

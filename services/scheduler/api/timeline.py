@@ -1,5 +1,6 @@
 """Everything that happened to an invoice or was decided about it, in order, each with its reason."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -55,7 +56,10 @@ def _out(row: EventRow) -> EventOut:
     said = Said(
         row.data, step, mask(row.address) if row.address else None, row.provider, row.words, worth_telling(row.why)
     )
+    if row.flow is not None:
+        said = replace(said, flow=f"flow '{row.flow}', version {row.flow_version}")
     about = {"step": step, "occurrence": row.occurrence, "address_masked": said.address, "words": row.words}
+    about |= {"flow": row.flow, "flow_version": row.flow_version}
     if row.kind == "attempt.accepted":
         about["decision"] = why_said(row.why)
     data = {**row.data, **{name: value for name, value in about.items() if value is not None}}

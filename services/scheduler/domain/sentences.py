@@ -6,6 +6,7 @@ are made when they are read, never stored; addresses come in masked.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -23,6 +24,7 @@ REASONS: Mapping[str, str] = {
     "promise": "the customer promised to pay",
     "dispute": "the invoice is disputed",
     "said_paid": "the customer says that it is paid",
+    "in_flight": "a payment is under way",
     "backlog": "the invoice came long after its due date and waits for a decision",
     "condition": "its condition does not hold",
     "missed": "its day had passed, and the flow does not catch up",
@@ -41,6 +43,7 @@ REASONS: Mapping[str, str] = {
     "opted_out": "the customer opted out",
     "escalated": "it was handed to a person instead",
     "stopped": "the flow ends the follow-up here",
+    "window": "the contact window was closed",
 }
 CHANNELS: Mapping[str, str] = {
     "email": "email",
@@ -53,8 +56,9 @@ CHANNELS: Mapping[str, str] = {
 }
 HOLDS: Mapping[str, str] = {
     "hold": "A hold", "promise": "A promise to pay", "dispute": "A dispute", "backlog": "A hold for the backlog",
-    "said_paid": "The customer's word that it is paid",
+    "said_paid": "The customer's word that it is paid", "in_flight": "A payment under way",
 }  # fmt: skip
+RULED = frozenset(f"reminder.{what}" for what in ("skipped", "failed", "capped", "moved", "grouped"))  # by the flow's rules
 ACTIONS: Mapping[str, str] = {
     "assume_sent": "it counts as sent",
     "resend": "it is sent again",
@@ -76,7 +80,8 @@ CHANGES: Mapping[str, str] = {
 @dataclass(frozen=True, slots=True)
 class Said:
     """What a sentence is made of. `address` is masked; `step` is the reminder's, with `.then` where it follows one; `words`
-    are a customer's own; `why` is the decision behind an attempt, where it was not plainly the cheapest way."""
+    are a customer's own; `why` is the decision behind an attempt, where it was not plainly the cheapest way; `flow`
+    the version that decided, such as "flow 'standard', version 2"."""
 
     data: Mapping[str, Any]
     step: str | None = None
@@ -84,6 +89,7 @@ class Said:
     provider: str | None = None
     words: str | None = None
     why: str | None = None
+    flow: str | None = None
 
     @property
     def name(self) -> str:
@@ -93,6 +99,7 @@ class Said:
     def because(self) -> str:
         reason = self.data.get("reason")
         text = f": {REASONS.get(reason, reason)}" if reason else ""
+        text += f" (until {_moment(self.data['until'])})" if reason and self.data.get("until") else ""
         return f"{text} ({self.data['detail']})" if self.data.get("detail") else text
 
     @property
@@ -122,7 +129,8 @@ class Said:
 
 def sentence(kind: str, said: Said) -> str:
     made = SENTENCES.get(kind)
-    return f"{made(said)}." if made else f"{kind}{said.because}."
+    text = made(said) if made else f"{kind}{said.because}"
+    return f"{text} [{said.flow}]." if said.flow and kind in RULED else f"{text}."
 
 
 def _accepted(said: Said) -> str:
@@ -161,6 +169,24 @@ def _chosen(said: Said) -> str:
     return " and ".join(chosen) or "nothing"
 
 
+def _capped(said: Said) -> str:
+    """Which cap, and how far it is used up."""
+    data = said.data
+    used = [f"{data.get(now, 0)} of {data[most]} {when}"
+            for now, most, when in (("today", "per_day", "today"), ("this_week", "per_week", "this week")) if most in data]  # fmt: skip
+    used += [f"at least {data['gap']} seconds between two"] if data.get("gap") else []
+    text = f"{said.name} waits: the customer was written to often enough for now"
+    return f"{text} ({', '.join(used)})" if used else text
+
+
+def _moment(value: Any) -> str:
+    """'2026-12-24 08:00 UTC' of an instant as JSON has it."""
+    try:
+        return datetime.fromisoformat(str(value)).astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except ValueError:
+        return str(value)
+
+
 def _grouped(said: Said) -> str:
     text = f"{said.name} rides with others: one message for {said.data.get('invoices', 'several')} open invoices"
     carrier, says = said.data.get("carried_by"), said.data.get("says", said.data.get("step", "?"))
@@ -188,7 +214,8 @@ SENTENCES: Mapping[str, Callable[[Said], str]] = {
     "reminder.skipped": lambda said: f"{said.name} was not sent{said.because}",
     "reminder.cancelled": lambda said: f"{said.name} was cancelled{said.because}",
     "reminder.failed": lambda said: f"{said.name} reached nobody{said.because}",
-    "reminder.capped": lambda said: f"{said.name} waits: the customer was written to often enough for now",
+    "reminder.capped": _capped,
+    "reminder.moved": lambda said: f"{said.name} goes later{said.because}",
     "reminder.grouped": _grouped,
     "reminder.uncertain_resolved": lambda said: (
         f"Nobody knows whether {said.name} went out; {ACTIONS.get(said.data.get('action', ''), 'decided')}"

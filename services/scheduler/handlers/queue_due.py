@@ -28,6 +28,7 @@ from shared.ledger.due import Queued, act, queue_due, queue_together, skip_queue
 from shared.messages import BULK, URGENT, RemindersDue
 
 IDS_A_MESSAGE = 50
+MOST_TOGETHER = 5000  # rows that join a batch because they ride on its messages
 log = structlog.get_logger("scheduler.due")
 
 
@@ -48,7 +49,7 @@ async def take_due(db: Database, flows: FlowVersions, *, limit: int, max_queued:
         named = await names(tx, [row.id for row in moved])
         loaded = await flows.load(tx, {row.flow_version_id for row in named})
         if together := [row.id for row in named if row.step in loaded[row.flow_version_id].grouped]:
-            more = await queue_together(tx, together, limit=limit)
+            more = await queue_together(tx, together, limit=MOST_TOGETHER)
             moved, named = moved + more, named + await names(tx, [row.id for row in more])
             loaded = await flows.load(tx, {row.flow_version_id for row in named})
         skipped = await _decide(tx, moved, named, loaded)
