@@ -78,7 +78,7 @@ def post(stage: Stage, number: str, amount: str, name: str, email: str, phone: s
     invoice = {
         "invoice_id": number,
         "number": number,
-        "customer": {"customer_id": email.split("@")[1], "name": name, "contact_points": points},
+        "customer": {"customer_id": email.split("@")[1], "name": name, "timezone": "UTC", "contact_points": points},
         "issue_date": stage.date(1).isoformat(),
         "due_date": stage.date(15).isoformat(),
         "currency": "EUR",
