@@ -5,15 +5,32 @@ the one that the payment link opens.
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Protocol, TypeVar
 
 from services.dispatcher.domain.expected import Expected, Looked
 from shared.flow import Flow
-from shared.ledger.send import Claim
 
 MOST_TOGETHER = 100  # more of a customer go in a second message: a claim locks them all
 
 Flows = Mapping[int, Flow]
 Message = Sequence[Expected]
+
+
+class Claimed(Protocol):
+    """What of a claim says who speaks."""
+
+    @property
+    def reminder_id(self) -> int: ...
+    @property
+    def flow_version_id(self) -> int: ...
+    @property
+    def step(self) -> str: ...
+    @property
+    def due_date(self) -> date: ...
+
+
+Some = TypeVar("Some", bound=Claimed)
 
 
 def grouped(row: Looked, flows: Flows) -> bool:
@@ -38,12 +55,12 @@ def _parts(rows: Sequence[Expected]) -> list[Message]:
     return [rows[at : at + MOST_TOGETHER] for at in range(0, len(rows), MOST_TOGETHER)]
 
 
-def by_severity(claims: Sequence[Claim], flows: Flows) -> list[Claim]:
+def by_severity(claims: Sequence[Some], flows: Flows) -> list[Some]:
     """The most severe first: it carries the others, and its text is the one that is read."""
     return sorted(
         claims, key=lambda one: (-flows[one.flow_version_id].severity(one.step), one.due_date, one.reminder_id)
     )
 
 
-def longest_due(claims: Sequence[Claim]) -> Claim:
+def longest_due(claims: Sequence[Some]) -> Some:
     return min(claims, key=lambda one: (one.due_date, one.reminder_id))
