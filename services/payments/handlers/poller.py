@@ -2,7 +2,7 @@
 
 True here: the same question at the same time is asked once, and again only when its answer is `cache_seconds` old; no
 source gets more than `per_second` questions of this process, nor more than AT_ONCE at the same time; one that failed
-BREAKS_AFTER times in a row is left alone for a while, longer each time.
+BREAKS_AFTER times in a row is left alone for a while, longer each time, unless somebody wants to know now.
 """
 
 import asyncio
@@ -72,14 +72,14 @@ class Poller:
         if task is None or (task.done() and (anew or time.monotonic() >= until)):
             if len(self._asked) >= REMEMBERED:
                 self._asked = {known: kept for known, kept in self._asked.items() if not kept[1].done()}
-            task = asyncio.create_task(self._politely(source, question))
+            task = asyncio.create_task(self._politely(source, question, anew=anew))
             self._asked[key] = (time.monotonic() + source.settings.cache_seconds, task)
         return task
 
-    async def _politely(self, source: PolledSource, question: Question) -> _Answer:
+    async def _politely(self, source: PolledSource, question: Question, *, anew: bool) -> _Answer:
         manners = self._manners.setdefault(source.id, _Manners())
         async with manners.at_once:
-            if time.monotonic() < manners.alone_until:
+            if time.monotonic() < manners.alone_until and not anew:  # whoever asks now finds out whether it is back
                 raise Unanswered("it failed several times in a row and is left alone for a while")
             await self._wait(manners, source.settings.per_second)
             left = time.monotonic()
@@ -88,7 +88,7 @@ class Poller:
             except Unanswered:
                 _failed(manners)
                 raise
-        manners.failures = 0
+        manners.failures, manners.alone_until = 0, 0.0
         return left, answer
 
     async def _wait(self, manners: _Manners, per_second: float) -> None:
