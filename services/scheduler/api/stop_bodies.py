@@ -66,7 +66,7 @@ class StopOut(Answer):
     """A hold. Without `invoice_id` and `customer_id` it stops everything."""
 
     hold_id: int
-    kind: str = Field(examples=["hold"], description="hold, promise, dispute, backlog or said_paid")
+    kind: str = Field(examples=["hold"], description="hold, promise, dispute, backlog, said_paid or in_flight")
     invoice_id: str | None = None
     customer_id: str | None = None
     reason: str

@@ -243,6 +243,7 @@ SENTENCES: Mapping[str, Callable[[Said], str]] = {
     "mail.unknown": lambda said: f"A mail that nobody understands came back for {said.name}{said.detail}",
     "payment.confirmed": lambda said: f"A payment of {said.money} came in",
     "payment.pending": lambda said: f"A payment of {said.money} is on its way",
+    "payment.failed": lambda said: f"A payment of {said.money} that was on its way does not come",
     "payment.reversed": lambda said: f"A payment was taken back: {said.money}",
     "payment.matched": lambda said: f"A payment of {said.money} that had come before was found",
     "payment.repaired": lambda _: "What was paid did not add up and was dealt out anew",
