@@ -23,7 +23,7 @@ VARIETY = (
     "UPDATE customer SET country = (ARRAY['ES', 'DE', 'CO', 'PE'])[1 + id % 4]",
     "UPDATE contact_point SET retired_at = now() WHERE kind = 'email' AND customer_id % 10 = 0",
     "INSERT INTO hold (kind, customer_id, reason, until) SELECT 'hold', id, 'x', now() + '20 days' FROM customer WHERE id % 50 = 0",
-    "INSERT INTO channel (name, reaches) VALUES ('email', 'email'), ('sms', 'phone') ON CONFLICT DO NOTHING",
+    "INSERT INTO channel (name, reaches, discreet) VALUES ('email', 'email', true), ('sms', 'phone', false) ON CONFLICT DO NOTHING",
     "INSERT INTO provider (channel, name, own_price) VALUES ('email', 'smtp', 0.0001), ('sms', 'twilio', 0.05) ON CONFLICT DO NOTHING",
     "VACUUM ANALYZE",
 )
