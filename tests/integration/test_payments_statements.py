@@ -22,6 +22,7 @@ from services.payments.domain.matching import Rules
 from services.payments.domain.statement import Entry
 from services.payments.handlers.record_payment import PaymentRecorder
 from services.payments.handlers.watch_folder import StatementFolder
+from services.payments.store.cleanup import forget_evidence
 from tests import factories
 from tests.integration.payments_running import BEARER, Payments, event, payments_running
 from tests.statement_files import Line, batch, camt, camt_of, entry, mt940
@@ -357,3 +358,13 @@ def peak_of(file: bytes) -> int:
         return tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
+
+
+async def test_evidence_is_kept_for_its_time_and_then_forgotten_while_what_was_said_stays(bank: Payments) -> None:
+    await bank.book(GOOD)
+    async with bank.db.connection() as connection:
+        assert await forget_evidence(connection, timedelta(days=1), 10) == 0
+        assert RF.encode() in await bank.owner.fetchval("SELECT body FROM payment_event")
+        assert await forget_evidence(connection, timedelta(0), 10) == 1
+    said = await bank.owner.fetchrow("SELECT body, amount, reference FROM payment_event")
+    assert tuple(said or ()) == (None, Decimal(100), RF)
