@@ -28,6 +28,10 @@ QUICK = {  # a lost attempt is found in seconds, not after a minute
     "DUNNOCK_REPUBLISH_AFTER": "1", "DUNNOCK_SEND_TIMEOUT": "4", "DUNNOCK_LEASE": "5", "DUNNOCK_TEST_FLAGS": "1",
 }  # fmt: skip
 SIGKILLED = -9
+TOGETHER = {
+    "name": "together", "group": "customer",
+    "steps": [{"id": "due", "when": {"on": "due"}, "message": "due-today", "channels": ["email"]}],
+}  # fmt: skip
 STATES = "SELECT i.ref, r.state FROM reminder r JOIN invoice i ON i.id = r.invoice_id WHERE r.step = 'deliver-invoice'"
 
 
@@ -96,6 +100,32 @@ def test_a_kill_in_the_middle_of_an_import_or_of_sending_loses_and_doubles_nothi
         assert set(delivered) == set(refs)
         assert set(delivered.values()) <= {"accepted", "uncertain"}
         assert len({reminder_of(one) for one in messages(client) if one["step"] == "deliver-invoice"}) > 100
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("point", ["before_carry", "after_claim"])
+def test_a_kill_between_the_claim_of_one_message_for_all_and_its_hand_off_doubles_none(
+    process: Embedded, point: str
+) -> None:
+    with process.start().ready().client() as client:
+        assert client.put("/v1/flows/together", json=TOGETHER).is_success
+        for ref in ("INV-A", "INV-B", "INV-C"):
+            body = invoice(ref, today(), flow="together")
+            body["customer"]["customer_id"] = "of-all"
+            assert client.post("/v1/invoices", json=body).status_code == 201
+    process.terminate()
+
+    with process.start(DUNNOCK_CRASH_AT=point).ready().client() as client:
+        attempted(lambda: client.post("/sandbox/clock", json={"advance": "P16D"}))
+    assert process.ended() == SIGKILLED, process.log
+    left_alone(process)
+
+    with process.start().ready().client() as client:
+        at_rest(client)
+        assert [row["state"] for row in process.rows("SELECT state FROM attempt")] == ["unknown"] * 3
+        assert client.post("/sandbox/clock", json={"advance": "P2D"}).is_success
+        assert {row["state"] for row in process.rows("SELECT state FROM reminder")} == {"accepted"}  # taken as sent
+        assert messages(client) == []
 
 
 def dies_at(process: Embedded, point: str, then: Callable[[httpx.Client, str], int]) -> str:

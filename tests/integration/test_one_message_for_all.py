@@ -42,7 +42,7 @@ async def owed(dispatcher: Dispatcher, *steps: str, **first: object) -> list[tup
 def text(mail: EmailMessage) -> str:
     body = mail.get_body(("plain",))
     assert body is not None
-    return body.get_content()
+    return str(body.get_content())
 
 
 def links(mail: EmailMessage, made: factories.Made) -> int:
@@ -70,9 +70,10 @@ async def test_every_reminder_keeps_its_own_attempt_and_only_the_carrier_costs(d
     await dispatcher.send(rider)
 
     assert 1 == len(dispatcher.twilio.requests)
-    paid = await dispatcher.owner.fetchrow(CARRIED, carrier)
+    [paid] = await dispatcher.owner.fetch(CARRIED, carrier)
+    [carried] = await dispatcher.owner.fetch(CARRIED, rider)
     assert (None, None, True) == (paid["carried_by"], paid["carried_fence"], paid["cost"] > 0)
-    assert (carrier, 1, Decimal(0)) == tuple(await dispatcher.owner.fetchrow(CARRIED, rider))
+    assert (carrier, 1, Decimal(0)) == tuple(carried)
     told = await dispatcher.owner.fetchval(TOLD, rider)
     assert (2, "overdue") == (told["invoices"], told["says"])
     assert rows[0][0].ref == told["carried_by"]
@@ -113,7 +114,7 @@ async def test_the_most_severe_speaks_and_the_others_ride_along(dispatcher: Disp
     [mail] = dispatcher.mails()
     assert mail["Subject"].startswith("Reminder: 2 invoices are still open")
     assert f"<r{severe}." in mail["Message-ID"]
-    assert severe == (await dispatcher.owner.fetchrow(CARRIED, milder))["carried_by"]
+    assert severe == await dispatcher.owner.fetchval(CARRIED, milder)
 
 
 async def test_a_bounce_of_the_mail_brings_one_text_for_all(dispatcher: Dispatcher) -> None:
@@ -171,7 +172,7 @@ async def test_forty_invoices_are_one_contact_under_a_cap(database_dsn: str, tmp
         [mail] = dispatcher.mails()
         assert "40 invoices" in mail["Subject"]
         assert f"No {other.ref}" not in text(mail)
-        counted = await dispatcher.owner.fetchrow("SELECT day_n, week_n FROM customer_contact")
+        [counted] = await dispatcher.owner.fetch("SELECT day_n, week_n FROM customer_contact")
         assert (1, 1) == tuple(counted)
         assert [("accepted", None)] * 40 == [await dispatcher.state(reminder) for _, reminder in rows]
         assert ("pending", None) == await dispatcher.state(late)
