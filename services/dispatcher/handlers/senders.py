@@ -54,6 +54,7 @@ class Senders:
             self.join(channel)
         self._fallbacks: Mapping[str, timedelta] = {}
         self.experience: Experience = NO_EXPERIENCE
+        self._looking = asyncio.Lock()
 
     def __iter__(self) -> Iterator[Sender]:
         return iter(self._by_key.values())
@@ -107,8 +108,9 @@ class Senders:
                 )
 
     async def refresh(self) -> None:
-        """Channels, terms, breakers and experience, as the deployment has them now."""
-        async with self._db.connection() as connection:
+        """Channels, terms, breakers and experience, as the deployment has them now: one look after the other, so that an
+        older one never has the last word."""
+        async with self._looking, self._db.connection() as connection:
             found = await providers.load(connection)
             channels = await providers.channels(connection)
             self.experience = await experience(connection)
