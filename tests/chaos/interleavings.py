@@ -109,9 +109,11 @@ class Interleavings:
         async with room:
             handed: list[float] = []
             workers = [self._dispatcher(case, dispatchers, handed) for _ in range(self._chance.choice((1, 1, 2)))]
-            paid, *_ = await asyncio.gather(self._payment(case, recorder, source), *workers)
-            await asyncio.sleep(0)
-        self.tally.add(handed, paid)
+            async with asyncio.TaskGroup() as world:
+                paying = world.create_task(self._payment(case, recorder, source))
+                for worker in workers:
+                    world.create_task(worker)
+        self.tally.add(handed, paying.result())
 
     async def _dispatcher(self, case: Case, db: Database, handed: list[float]) -> None:
         await self._pause(SPREAD)

@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, Field
 
 from services.payments.domain.announcements import EVENTS
 from services.payments.store.endpoints import DeliveryRow, EndpointRow
-from shared.outgoing.guard import MAX_URL
+from shared.outgoing.addresses import MAX_URL
 from shared.web.fields import IsoTime
 from shared.web.strict import StrictModel
 
