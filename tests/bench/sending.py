@@ -73,4 +73,6 @@ async def _until(stage: Stage, connection: asyncpg.Connection, taken: int, mails
     except TimeoutError:
         rest = [tuple(row) for row in await connection.fetch(REST)]
         missing = taken - await stage.sink.taken()
-        raise RuntimeError(f"not all of {mails} arrived in {LONGEST} s: {missing} missing, the ledger says {rest}") from None
+        raise RuntimeError(
+            f"not all of {mails} arrived in {LONGEST} s: {missing} missing, the ledger says {rest}"
+        ) from None

@@ -154,7 +154,8 @@ MUTANTS = (
     Mutant(
         "a promise outlives its payment",
         "test_a_settlement_ends_the_promises_own_hold",
-        "WHERE h.invoice_id = c.id AND c.settled_at IS NOT NULL AND h.kind IN ('promise', 'in_flight', 'said_paid') AND h.released_at IS NULL",
+        "WHERE h.invoice_id = c.id AND c.settled_at IS NOT NULL"
+        " AND h.kind IN ('promise', 'in_flight', 'said_paid') AND h.released_at IS NULL",
         "WHERE false",
     ),
     Mutant(

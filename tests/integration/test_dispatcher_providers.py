@@ -106,7 +106,7 @@ async def health(dispatcher: Dispatcher, channel: str) -> dict[str, dict[str, An
 
 
 async def fax_flow(dispatcher: Dispatcher, *, phone: str = PHONE, channels: tuple[str, ...] = ("fax",)) -> int:
-    made, reminder = await dispatcher.due(phone=phone)
+    _, reminder = await dispatcher.due(phone=phone)
     step = {"id": "overdue", "when": {"on": "due"}, "message": "overdue", "channels": list(channels)}
     flow = await dispatcher.owner.fetchval(
         "INSERT INTO flow_version (name, version, spec) VALUES ($1, 1, $2) RETURNING id",

@@ -181,6 +181,7 @@ async def test_what_nobody_can_say_is_an_alarm_and_waived_only_where_that_is_wan
 ) -> None:
     await put(erp, books.settings(on_unknown=on_unknown))
     await due_soon(erp)
+    await erp.owner.execute("UPDATE reminder SET due_at = now() - interval '1 second'")
     books.status = 503
     before = REGISTRY.get_sample_value("dunnock_payment_checks_total", {"result": "unknown"}) or 0
 
@@ -190,6 +191,8 @@ async def test_what_nobody_can_say_is_an_alarm_and_waived_only_where_that_is_wan
     row = await erp.owner.fetchrow("SELECT count(checked_at), count(waived_at) FROM installment")
     assert row is not None
     assert tuple(row) == (0, waived)
+    waits = await erp.owner.fetchval("SELECT max(due_at) - now() FROM reminder")
+    assert (waits < timedelta(minutes=1)) if on_unknown == "send" else (waits > timedelta(minutes=9))
 
 
 async def test_of_two_processes_one_asks_ahead(erp: Payments, books: ErpBooks, check: PaymentCheck) -> None:

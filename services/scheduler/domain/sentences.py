@@ -58,7 +58,9 @@ HOLDS: Mapping[str, str] = {
     "hold": "A hold", "promise": "A promise to pay", "dispute": "A dispute", "backlog": "A hold for the backlog",
     "said_paid": "The customer's word that it is paid", "in_flight": "A payment under way",
 }  # fmt: skip
-RULED = frozenset(f"reminder.{what}" for what in ("skipped", "failed", "capped", "moved", "grouped"))  # by the flow's rules
+RULED = frozenset(
+    f"reminder.{what}" for what in ("skipped", "failed", "capped", "moved", "grouped")
+)  # by the flow's rules
 ACTIONS: Mapping[str, str] = {
     "assume_sent": "it counts as sent",
     "resend": "it is sent again",

@@ -15,15 +15,19 @@ def upgrade() -> None:
 
 ANCHORS = (
     "ALTER TABLE reminder DROP CONSTRAINT ck_reminder_anchor",
-    "ALTER TABLE reminder ADD CONSTRAINT ck_reminder_anchor "
-    "CHECK (anchor IN ('issue', 'due', 'payment', 'broken_promise', 'parent')) NOT VALID",
+    (
+        "ALTER TABLE reminder ADD CONSTRAINT ck_reminder_anchor "
+        "CHECK (anchor IN ('issue', 'due', 'payment', 'broken_promise', 'parent')) NOT VALID"
+    ),
     "ALTER TABLE reminder VALIDATE CONSTRAINT ck_reminder_anchor",
 )
 HOLDS = (
     "ALTER TABLE hold ADD COLUMN note text, ADD COLUMN said_by text NOT NULL DEFAULT 'clerk'",
     "ALTER TABLE hold DROP CONSTRAINT ck_hold_kind",
-    "ALTER TABLE hold ADD CONSTRAINT ck_hold_kind CHECK (kind IN ('hold', 'promise', 'dispute', 'backlog', 'said_paid')),"
-    " ADD CONSTRAINT ck_hold_said_by CHECK (said_by IN ('clerk', 'customer'))",
+    (
+        "ALTER TABLE hold ADD CONSTRAINT ck_hold_kind CHECK (kind IN ('hold', 'promise', 'dispute', 'backlog', 'said_paid')),"
+        " ADD CONSTRAINT ck_hold_said_by CHECK (said_by IN ('clerk', 'customer'))"
+    ),
 )
 PROMISES = (
     """
@@ -76,6 +80,8 @@ GROUPS = (
     "ALTER TABLE attempt ADD COLUMN carried_by bigint, ADD COLUMN carried_fence integer",
     "CREATE INDEX ix_attempt_carried ON attempt (carried_by, carried_fence) WHERE carried_by IS NOT NULL",
     # claim() tells what rides together, and the caps of each row.
-    "DROP FUNCTION IF EXISTS claim(timestamptz, bigint[], text[], bigint[], text[], numeric[], integer[], text[],"
-    " text, interval, integer, integer, interval)",
+    (
+        "DROP FUNCTION IF EXISTS claim(timestamptz, bigint[], text[], bigint[], text[], numeric[], integer[], text[],"
+        " text, interval, integer, integer, interval)"
+    ),
 )

@@ -31,9 +31,7 @@ def _statements_and_matching() -> None:
     op.create_index("ix_invoice_plain_reference", "invoice", [plain("payment_reference")])
     op.create_index("ix_invoice_plain_number", "invoice", [plain("number")])
     op.create_index("ix_customer_plain_name", "customer", [plain("name")])
-    op.create_index(
-        "ix_installment_open", "installment", ["open_amount"], postgresql_where=sa.text("open_amount > 0")
-    )
+    op.create_index("ix_installment_open", "installment", ["open_amount"], postgresql_where=sa.text("open_amount > 0"))
     op.create_index(
         "ix_payment_event_evidence", "payment_event", ["received_at"], postgresql_where=sa.text("body IS NOT NULL")
     )
