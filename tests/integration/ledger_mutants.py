@@ -91,9 +91,9 @@ MUTANTS = (
     Mutant(
         "a hold skips the delivery and the thank-you",
         "test_a_hold_moves_the_delivery_to_its_end_and_skips_the_rest",
-        "SET state = CASE WHEN d.held IS NULL THEN 'queued' WHEN r.requires_open THEN 'skipped' ELSE 'pending' END,\n"
+        "WHEN d.held IS NULL THEN 'queued' WHEN r.requires_open THEN 'skipped' ELSE 'pending' END,\n"
         "           reason = CASE WHEN d.held IS NOT NULL AND r.requires_open THEN d.held END,",
-        "SET state = CASE WHEN d.held IS NULL THEN 'queued' ELSE 'skipped' END,\n"
+        "WHEN d.held IS NULL THEN 'queued' ELSE 'skipped' END,\n"
         "           reason = CASE WHEN d.held IS NOT NULL THEN d.held END,",
     ),
     Mutant(
@@ -247,6 +247,18 @@ MUTANTS = (
         "test_on_uncertain_without_another_channel_rests_as_accepted",
         "(act.action = 'next_channel' AND act.alternatives > 0)",
         "(act.action = 'next_channel')",
+    ),
+    Mutant(
+        "each reminder on one message counts against the caps",
+        "test_what_rides_on_one_message_counts_once",
+        "count(DISTINCT a.nth) AS times",
+        "count(*) AS times",
+    ),
+    Mutant(
+        "a clock that is set back gives the caps a new day",
+        "test_the_caps_of_a_day_outlive_a_clock_that_is_set_back",
+        "CASE WHEN k.day >= l.today THEN k.day_n ELSE 0 END",
+        "CASE WHEN k.day = l.today THEN k.day_n ELSE 0 END",
     ),
 )
 

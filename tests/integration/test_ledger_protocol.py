@@ -1,6 +1,7 @@
 """The sentences of the protocol, one test each; `ledger_mutants` shows that each can fail."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -98,6 +99,24 @@ async def test_a_claim_gives_back_a_way_that_was_refused_after_the_look(world: W
     await world.due()
     assert await world.claim(world.workers[1]) == ["giveback"]
     assert await attempts(world) == [(1, "email", "rejected")]
+
+
+async def test_what_rides_on_one_message_counts_once(world: World) -> None:
+    await world.due()
+    wanted = [replace(one, together=1) for one in await look(world.db, world.messages)]
+    claims = await claim(world.db, wanted, worker="one", lease=LEASE, caps=Caps(per_day=1), now=world.now)
+    assert {each.verdict for each in claims} == {"claimed"}
+    assert len(claims) > 2
+    assert await world.db.fetchval("SELECT day_n FROM customer_contact") == 1
+
+
+async def test_the_caps_of_a_day_outlive_a_clock_that_is_set_back(world: World) -> None:
+    await world.due()
+    first, second = (await look(world.db, world.messages))[-2:]
+    caps, back = Caps(per_day=1), world.now - timedelta(days=2)
+    went = await claim(world.db, [first], worker="one", lease=LEASE, caps=caps, now=world.now)
+    stays = await claim(world.db, [second], worker="one", lease=LEASE, caps=caps, now=back)
+    assert [each.verdict for each in went + stays] == ["claimed", "capped"]
 
 
 async def test_of_two_claims_of_one_reminder_one_gets_it(world: World) -> None:

@@ -26,7 +26,7 @@ SELECT channel, provider, count(*) AS attempts, count(*) FILTER (WHERE state = '
        count(*) FILTER (WHERE state IN ('accepted', 'expired')) AS accepted,
        count(*) FILTER (WHERE state IN ('undelivered', 'rejected')) AS failed,
        count(*) FILTER (WHERE state = 'unknown') AS unknown, coalesce(sum(cost), 0) AS cost
-  FROM attempt WHERE at > business_now() - interval '30 days' GROUP BY channel, provider
+  FROM attempt WHERE at > business_now() - interval '30 days' AND carried_by IS NULL GROUP BY channel, provider
 """
 SET_FALLBACK = "UPDATE channel SET fallback_after = $2 WHERE name = $1"
 FORGET_TERMS = """
