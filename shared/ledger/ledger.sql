@@ -536,7 +536,7 @@ BEGIN
            coalesce(n.amount, t.amount) AS amount, coalesce(n.open_amount, t.open_amount) AS open_amount,
            coalesce(n.due_date, t.due_date) AS due_date, n.no, t.installments,
            u.id AS customer_id, u.ref AS customer_ref, u.name AS customer_name, coalesce(u.locale, c.locale) AS locale,
-           coalesce(u.timezone, c.timezone) AS timezone, r.requires_open AND r.fence = 0 AS counts, r.urgent, r.due_at,
+           coalesce(u.timezone, c.timezone) AS timezone, r.requires_open AND r.fence = 0 AND r.leg <> 'then' AS counts, r.urgent, r.due_at,
            w.together, w.per_day, w.per_week, w.gap
       FROM unnest(p_ids, p_channels, p_contacts, p_providers, p_costs, p_alternatives, p_reasons, p_together, p_per_day, p_per_week, p_gaps)
            AS w (id, channel, contact, provider, cost, alternatives, reason, together, per_day, per_week, gap)

@@ -40,10 +40,18 @@ SELECT {ref}, number, creditor_id, customer_id, flow_version_id, issue_date, cur
 EVENT = "INSERT INTO payment_event (source_id, payment_ref, kind, event_ref, amount) SELECT id, 'p', '{kind}', '1', {amount} FROM source"
 HOLD = "INSERT INTO hold (kind, invoice_id, customer_id, reason, amount, until) SELECT {values} FROM invoice"
 
-HOLD_BY = "INSERT INTO hold (kind, invoice_id, reason, until, said_by) SELECT 'hold', id, 'r', now() + interval '1 day', 'bank' FROM invoice"
+HOLD_BY = """
+INSERT INTO hold (kind, invoice_id, reason, until, said_by) SELECT 'hold', id, 'r', now() + interval '1 day', 'bank' FROM invoice
+"""
 PROMISE = (
     "INSERT INTO promise (until, invoice_id, amount, leaves, state, said_by) SELECT now(), id, {values} FROM invoice"
 )
+CHANNEL = "INSERT INTO channel (name, reaches) VALUES ('fax', 'phone');"
+PROVIDER = CHANNEL + " INSERT INTO provider (channel, name, own_price, {column}) VALUES ('fax', 'acme', 1, {value})"
+REPLIED_TWICE = """
+INSERT INTO reply (customer_id, contact_point_id, channel, provider, provider_ref, body)
+SELECT customer_id, id, 'sms', 'twilio', 'SM1', 'hello' FROM contact_point, generate_series(1, 2)
+"""
 REFUSED = [
     ("a reminder in a state that nobody knows", "ck_reminder_state", f"UPDATE reminder SET state = 'lost' {MINE}"),
     ("a reminder anchored to nothing", "ck_reminder_anchor", f"UPDATE reminder SET anchor = 'moon' {MINE}"),
@@ -170,6 +178,15 @@ REFUSED = [
         "ck_outbound_delivery_ended",
         "INSERT INTO outbound_delivery (endpoint_id, outbound_event_id, state) VALUES (1, 1, 'delivered')",
     ),
+    (
+        "a channel that reaches nothing known",
+        "ck_channel_reaches",
+        "INSERT INTO channel (name, reaches) VALUES ('fax', 'moon')",
+    ),
+    ("a limit of nothing", "ck_provider_limits", PROVIDER.format(column="rate", value="0")),
+    ("a price that is no number", "ck_provider_price", PROVIDER.format(column="price", value="'NaN'")),
+    ("the same reply twice", "uq_reply_provider_provider_ref_contact_point_id", REPLIED_TWICE),
+    ("a second count of experience", "ck_channel_fold_one_row", "INSERT INTO channel_fold (id) VALUES (2)"),
     ("a second clock", "ck_business_clock_one_row", "INSERT INTO business_clock (id) VALUES (2)"),
     ("a clock that runs behind", "ck_business_clock_forward", "UPDATE business_clock SET ahead = '-1 s'"),
 ]
