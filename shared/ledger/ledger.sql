@@ -1642,8 +1642,9 @@ BEGIN
   ), told AS (
     UPDATE promise p SET state = f.verdict FROM final f WHERE p.id = f.id
   ), ended AS (
-    UPDATE hold h SET released_at = least(h.until, v_now) FROM broken b
-     WHERE h.invoice_id = b.invoice_id AND h.kind = 'promise' AND h.released_at IS NULL RETURNING h.invoice_id, h.until
+    UPDATE hold h SET released_at = least(h.until, v_now)
+     WHERE h.invoice_id = ANY (v_invoices) AND h.kind = 'promise' AND h.released_at IS NULL
+       AND (h.until <= v_now OR EXISTS (SELECT FROM broken b WHERE b.invoice_id = h.invoice_id)) RETURNING h.invoice_id, h.until
   ), back AS (
     UPDATE reminder r SET due_at = v_now FROM ended e
      WHERE r.invoice_id = e.invoice_id AND r.state = 'pending' AND NOT r.requires_open AND r.due_at = e.until AND e.until > v_now

@@ -142,8 +142,8 @@ MUTANTS = (
     Mutant(
         "a broken promise goes on holding",
         "test_a_broken_promise_ends_its_hold_and_its_later_days",
-        "WHERE h.invoice_id = b.invoice_id AND h.kind = 'promise'",
-        "WHERE -h.invoice_id = b.invoice_id AND h.kind = 'promise'",
+        "AND (h.until <= v_now OR EXISTS (SELECT FROM broken b WHERE b.invoice_id = h.invoice_id))",
+        "AND h.until <= v_now",
     ),
     Mutant(
         "an earlier promise is judged beside the newer one",
