@@ -1,8 +1,10 @@
 """CLAIM, RECORD and RECEIPT: the dispatcher's side of the ledger. Each call is one statement, and one transaction.
 
-True here: what a claim answers as `claimed` is this worker's alone, and is all that the message may say.
+True here: what a claim answers as `claimed` is this worker's alone, and is all that the message may say. No word of a
+provider, whatever bytes it has, keeps an outcome out of the database.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -10,6 +12,8 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 import asyncpg
+
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,8 +207,8 @@ async def record(
         [o.reminder_id for o in outcomes],
         [o.fence for o in outcomes],
         [o.outcome for o in outcomes],
-        [o.provider_ref for o in outcomes],
-        [o.detail for o in outcomes],
+        [_storable(o.provider_ref) for o in outcomes],
+        [_storable(o.detail) for o in outcomes],
         [o.retry_in for o in outcomes],
         [o.suppress for o in outcomes],
         [o.receipt_within for o in outcomes],
@@ -214,6 +218,12 @@ async def record(
         broken_limit,
     )
     return late
+
+
+def _storable(said: str | None) -> str | None:
+    """PostgreSQL takes neither U+0000 nor half a surrogate pair, which is what an answer in Latin-1 is read as; one such
+    word would hold up all that waits to be recorded, for ever."""
+    return said and _UNSTORABLE.sub("\ufffd", said)
 
 
 async def receive(
@@ -231,7 +241,7 @@ async def receive(
         [r.reminder_id for r in receipts],
         [r.fence for r in receipts],
         [r.kind for r in receipts],
-        [r.detail for r in receipts],
+        [_storable(r.detail) for r in receipts],
         [r.suppress for r in receipts],
         [r.retry_in or retry_missed for r in receipts],
         [r.limit or missed_limit for r in receipts],
