@@ -5,10 +5,12 @@ import smtplib
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from services.dispatcher.domain.tokens import ReturnPaths
+from services.dispatcher.store.cards import Cards
 from shared.messages import BULK
 from tests.doubles.smtp_sink import DROP, HANG
 from tests.integration.dispatcher_running import Dispatcher, running
@@ -245,6 +247,41 @@ async def test_a_reminder_whose_text_cannot_be_made_fails_alone(dispatcher: Disp
 
     assert ("accepted", None) == await dispatcher.state(good)
     assert ("failed", "cannot_be_made") == await dispatcher.state(poison)
+
+
+async def test_an_answer_that_is_no_utf8_is_recorded_and_holds_up_nobody(dispatcher: Dispatcher) -> None:
+    _, refused = await dispatcher.due()
+    dispatcher.smtp.script["DATA"] = cast(str, b"554 5.6.0 zur\xfcckgewiesen")
+    await dispatcher.send(refused)
+    dispatcher.smtp.script.clear()
+    _, next_one = await dispatcher.due()
+
+    await dispatcher.send(next_one)
+
+    assert [("failed", "no_channel_left"), ("accepted", None)] == [
+        await dispatcher.state(each) for each in (refused, next_one)
+    ]
+    detail = await dispatcher.owner.fetchval("SELECT detail FROM attempt WHERE reminder_id = $1", refused)
+    assert "data: 554 5.6.0 zur\ufffdckgewiesen" == detail
+
+
+async def test_a_claim_that_cannot_be_followed_up_is_no_message_that_may_have_gone(
+    dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, reminder = await dispatcher.due()
+
+    async def lost(*_: object) -> None:
+        raise ConnectionError("the database is gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Cards, "load", lost)
+        await dispatcher.publish(reminder)
+        await dispatcher.until("SELECT state = 'pending' FROM reminder WHERE id = $1", reminder)
+    await dispatcher.queue_again(reminder)
+    await dispatcher.send(reminder)
+
+    assert [("email", "notsent"), ("email", "accepted")] == await dispatcher.attempts(reminder)
+    assert 1 == len(dispatcher.smtp.mails)
 
 
 async def test_a_message_that_is_none_is_parked_and_the_next_one_is_sent(dispatcher: Dispatcher) -> None:

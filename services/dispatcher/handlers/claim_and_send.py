@@ -1,7 +1,8 @@
 """CONSUME: from a message with ids to hand-offs.
 
 True here: nothing is sent that was not claimed, and t0 is taken before the claim; what one message says of several
-reminders was claimed for each of them, and what became of it is recorded for each of them; a provider without free slots, or one
+reminders was claimed for each of them, and what became of it is recorded for each of them; what was claimed and cannot be
+handed over is recorded as not sent; a provider without free slots, or one
 that stands still, costs its own reminders time, never another provider's, and never burns them. The message is settled
 when its last id is claimed or given back; the sends go on in tasks that this object owns, so a lost broker connection
 cancels none.
@@ -150,13 +151,20 @@ class ClaimAndSend:
     async def _claim(self, batch: Sequence[Message]) -> list[Sequence[Claim]]:
         """What may go, by message; who carries the others stands first, and is noted before anything is handed over."""
         wanted = [_wanted(one, n if len(message) > 1 else None) for n, message in enumerate(batch) for one in message]
-        async with self._db.connection() as connection:
-            claims = await claim(connection, wanted, worker=self._worker, lease=self._lease, caps=self._caps)
-            messages = self._by_message([one for one in claims if one.verdict == "claimed"], wanted)
-            if several := [message for message in messages if len(message) > 1]:
-                crash_point("before_carry")
-                await carry(connection, several)
-            await self._cards.load(connection, {one.creditor_id for one in claims})
+        claimed: list[Claim] = []
+        try:
+            async with self._db.connection() as connection:
+                claims = await claim(connection, wanted, worker=self._worker, lease=self._lease, caps=self._caps)
+                claimed = [one for one in claims if one.verdict == "claimed"]
+                messages = self._by_message(claimed, wanted)
+                if several := [message for message in messages if len(message) > 1]:
+                    crash_point("before_carry")
+                    await carry(connection, several)
+                await self._cards.load(connection, {one.creditor_id for one in claims})
+        except Exception as error:
+            for one in claimed:
+                self._recorder.put(recorded(one, NotSent(f"before the hand-off: {type(error).__name__}"), RETRY_AFTER))
+            raise
         return messages
 
     def _by_message(self, claims: Sequence[Claim], wanted: Iterable[Wanted]) -> list[Sequence[Claim]]:
