@@ -25,6 +25,8 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise FlowTextError(f"line {self.line + 1}: references (*name) are not allowed")
+        if getattr(self.peek_event(), "tag", None) is not None:
+            raise FlowTextError(f"line {self.line + 1}: types (!!name) are not allowed; they are read from the value")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -56,7 +58,9 @@ def read_yaml(text: str) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise FlowTextError(f"line {line}: {error.problem}") from None
-    except (yaml.YAMLError, RecursionError):
+    except FlowTextError:
+        raise
+    except (yaml.YAMLError, RecursionError, ValueError):  # ValueError: a number of thousands of digits
         raise FlowTextError("the text is not YAML") from None
     if not isinstance(data, dict):
         raise FlowTextError("a flow is a mapping that starts with name: and steps:")
