@@ -2,7 +2,7 @@
 
 import asyncio
 import smtplib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import cast
@@ -10,6 +10,7 @@ from typing import cast
 import pytest
 
 from services.dispatcher.domain.tokens import ReturnPaths
+from services.dispatcher.handlers.claim_and_send import ClaimAndSend
 from services.dispatcher.store.cards import Cards
 from shared.messages import BULK
 from tests.doubles.smtp_sink import DROP, HANG
@@ -282,6 +283,32 @@ async def test_a_claim_that_cannot_be_followed_up_is_no_message_that_may_have_go
 
     assert [("email", "notsent"), ("email", "accepted")] == await dispatcher.attempts(reminder)
     assert 1 == len(dispatcher.smtp.mails)
+
+
+async def test_what_is_being_claimed_goes_on_when_its_handler_is_cancelled(
+    dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, reminder = await dispatcher.due()
+    handlers: list[asyncio.Task[None]] = []
+    handle = ClaimAndSend.handle
+
+    async def noted(self: ClaimAndSend, ids: Sequence[int]) -> None:
+        handlers.append(cast(asyncio.Task[None], asyncio.current_task()))
+        await handle(self, ids)
+
+    monkeypatch.setattr(ClaimAndSend, "handle", noted)
+    async with dispatcher.owner.transaction():
+        await dispatcher.owner.execute("SELECT FROM invoice WHERE id = $1 FOR UPDATE", made.id)
+        await dispatcher.publish(reminder)
+        await dispatcher.until(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
+        )
+        handlers[0].cancel()
+        await asyncio.wait(handlers[:1])
+
+    await dispatcher.until(
+        "SELECT bool_and(state IN ('accepted', 'notsent')) FROM attempt WHERE reminder_id = $1", reminder
+    )
 
 
 async def test_a_message_that_is_none_is_parked_and_the_next_one_is_sent(dispatcher: Dispatcher) -> None:

@@ -4,8 +4,8 @@ True here: nothing is sent that was not claimed, and t0 is taken before the clai
 reminders was claimed for each of them, and what became of it is recorded for each of them; what was claimed and cannot be
 handed over is recorded as not sent; a provider without free slots, or one
 that stands still, costs its own reminders time, never another provider's, and never burns them. The message is settled
-when its last id is claimed or given back; the sends go on in tasks that this object owns, so a lost broker connection
-cancels none.
+when its last id is claimed or given back; claims and sends go on in tasks that this object owns, so whoever cancels a
+handler cancels none.
 """
 
 import asyncio
@@ -132,15 +132,16 @@ class ClaimAndSend:
                 await self._put_off(sender, messages, looked)
                 return
             batch, messages = messages[:slots], messages[slots:]
-            await self._claim_and_start(sender, batch, looked)
+            await asyncio.shield(self._own(self._claim_and_start(sender, batch, looked)))
 
     async def _claim_and_start(self, sender: Sender, batch: list[Message], looked: Mapping[int, Looked]) -> None:
+        """Never cut in two: what is claimed and not handed over would be taken for sent."""
         claimed: list[Sequence[Claim]] = []
         try:
             await self._files.prepare(looked[message[0].reminder_id] for message in batch if len(message) == 1)
             crash_point("before_claim")
             began = monotonic()
-            claimed = await asyncio.shield(self._claim(batch))
+            claimed = await self._claim(batch)
             crash_point("after_claim")
         finally:
             sender.lane.give_back(len(batch) - len(claimed))
@@ -247,10 +248,11 @@ class ClaimAndSend:
             async with self._db.connection() as connection:
                 await give_back(connection, [(one.reminder_id, one.at) for one in rows])
 
-    def _own(self, work: Coroutine[Any, Any, None]) -> None:
+    def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
+        return task
 
 
 def recorded(
