@@ -216,6 +216,7 @@ async def test_there_are_only_so_many_words_a_day(shop: Payments) -> None:
         {"Sec-Fetch-Site": "cross-site"},
         {"Sec-Fetch-Site": "same-site", "Origin": "http://test"},
         {"Origin": "https://evil.example"},
+        {"Origin": "https://["},
     ],
 )
 async def test_another_site_cannot_speak_for_the_customer(shop: Payments, action: str, headers: dict[str, str]) -> None:

@@ -147,6 +147,15 @@ async def test_names_are_text_and_only_web_addresses_are_links(shop: Payments) -
     assert "<b>" not in text
 
 
+async def test_an_address_that_no_browser_could_read_is_left_out(shop: Payments) -> None:
+    made = await factories.invoice(
+        shop.owner, payment_url="https://[", creditor_columns={"logo_url": "https://\u2100.example/"}
+    )
+    text = await page(shop, made.token)
+    assert "https://[" not in text
+    assert "\u2100" not in text
+
+
 async def test_the_document_is_downloaded_as_it_was_given(shop: Payments) -> None:
     content = b"%PDF-1.7 " + bytes(range(256)) * 4000
     key = await shop.documents.put(content)

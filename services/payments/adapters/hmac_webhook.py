@@ -11,7 +11,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from services.payments.domain.expressions import compiled
+from services.payments.domain.expressions import found
 from services.payments.domain.minor_units import from_minor
 from services.payments.domain.ports import Headers, Heard, Unreadable
 from services.payments.domain.source_settings import HmacSettings, Signature, secret_bytes
@@ -58,8 +58,8 @@ class HmacWebhook:
         return Heard(self._event_ref(headers, value, body), {"type": f"payment.{kind}", "data": payment})
 
     def _money(self, value: Any, kind: str) -> dict[str, Any]:
-        amount = compiled(self._settings.mapping.amount).search(value)
-        currency = compiled(self._settings.mapping.currency).search(value) or self._settings.currency
+        amount = found(self._settings.mapping.amount, value)
+        currency = found(self._settings.mapping.currency, value) or self._settings.currency
         if amount is None and kind in ("reversed", "failed"):
             return {}
         if not isinstance(currency, str):
@@ -69,8 +69,8 @@ class HmacWebhook:
 
     def _optional(self, value: Any) -> dict[str, Any]:
         mapping = self._settings.mapping
-        found = {name: _maybe(getattr(mapping, name), value) for name in ("invoice_id", "reference")}
-        said: dict[str, Any] = {name: text for name, text in found.items() if text}
+        named = {name: _maybe(getattr(mapping, name), value) for name in ("invoice_id", "reference")}
+        said: dict[str, Any] = {name: text for name, text in named.items() if text}
         if paid_at := _maybe(mapping.paid_at, value):
             said["paid_at"] = _time(paid_at)
         payer = {"name": _maybe(mapping.payer_name, value), "iban": _maybe(mapping.payer_iban, value)}
@@ -79,8 +79,8 @@ class HmacWebhook:
         return said
 
     def _event_ref(self, headers: Headers, value: Any, body: bytes) -> str:
-        if found := _maybe(self._settings.mapping.event_id, value):
-            return found[:255]
+        if told := _maybe(self._settings.mapping.event_id, value):
+            return told[:255]
         event = _header(headers, self._settings.signature.id_header)
         return event.decode("ascii") if event else hashlib.sha256(body).hexdigest()
 
@@ -119,15 +119,15 @@ def _encoded(digest: bytes, rule: Signature) -> bytes:
 
 
 def _find(expression: str, value: Any, name: str) -> Any:
-    found = compiled(expression).search(value)
-    if found is None or isinstance(found, dict | list):
+    there = found(expression, value)
+    if there is None or isinstance(there, dict | list):
         raise Unreadable(f"mapping.{name} ({expression}) finds no text or number in the body")
-    return found
+    return there
 
 
 def _maybe(expression: str | None, value: Any) -> str | None:
-    found = compiled(expression).search(value) if expression else None
-    return str(found) if isinstance(found, str | int) and not isinstance(found, bool) and found != "" else None
+    there = found(expression, value) if expression else None
+    return str(there) if isinstance(there, str | int) and not isinstance(there, bool) and there != "" else None
 
 
 def _ref(value: Any, name: str) -> str:

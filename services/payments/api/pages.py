@@ -201,7 +201,10 @@ def _page(voice: Voice, status: int, shown: dict[str, Any]) -> HTMLResponse:
 
 def _web_address(url: str | None, *schemes: str) -> str | None:
     """A link that a browser follows to another site, never into a script."""
-    return url if url and urlsplit(url).scheme.lower() in schemes else None
+    try:
+        return url if url and urlsplit(url).scheme.lower() in schemes else None
+    except ValueError:  # "https://[" has a scheme, and no host that a browser could find
+        return None
 
 
 def _plain(iban: str) -> str:

@@ -26,8 +26,9 @@ def compiled(expression: str) -> Any:
 
 
 def found(expression: str, value: Any) -> Any:
-    """What it finds; None also where its functions do not take what is there."""
+    """What it finds; None also where its functions do not take what is there, and where a step of 0 or an endless number
+    makes nonsense of it (a JMESPathError is a ValueError)."""
     try:
         return compiled(expression).search(value)
-    except JMESPathError:
+    except (ValueError, ArithmeticError, RecursionError):
         return None

@@ -5,8 +5,12 @@ from decimal import Decimal
 
 from shared.kernel.money import MINOR_UNITS, amount_text, parse_currency
 
+LARGEST = 10**18  # smallest units
+
 
 def from_minor(amount: int, currency: str, digits: Mapping[str, int] = MINOR_UNITS) -> str:
-    """The decimal text; ValueError for a currency that is not ISO 4217."""
+    """The decimal text; ValueError for a currency that is not ISO 4217, and for more than anybody owes."""
     parse_currency(currency)
+    if abs(amount) >= LARGEST:
+        raise ValueError("is too large")
     return amount_text(Decimal(amount).scaleb(-digits[currency]), currency)

@@ -135,7 +135,8 @@ class HmacSettings(_Webhook):
     @model_validator(mode="after")
     def _secrets_are_readable(self) -> "HmacSettings":
         for secret in self.secrets:
-            secret_bytes(secret, self.signature.secret)
+            if not secret_bytes(secret, self.signature.secret):  # blanks are hexadecimal, too
+                raise ValueError("every secret must hold at least one byte, else everybody could sign")
         return self
 
 
