@@ -90,6 +90,18 @@ async def test_a_browser_that_is_gone_is_barred_and_the_mail_goes(dispatcher: Di
     assert await dispatcher.suppressed() == []
 
 
+async def test_what_a_browsers_service_says_holds_up_nobody(dispatcher: Dispatcher, api: JsonApi) -> None:
+    """Whoever holds a pay link names the service; no database keeps U+0000."""
+    _, queued, token = await due(dispatcher)
+    await dispatcher.http.post(f"/push/{token}", json=browser(f"{api.url}/browser/1"))
+    api.answer(400, b"no\0way")
+    await dispatcher.send(queued)
+    await dispatcher.queue_again(queued)
+    await dispatcher.send(queued)
+
+    assert await dispatcher.attempts(queued) == [("push", "rejected"), ("email", "accepted")]
+
+
 async def test_an_apps_token_that_is_unregistered_is_barred(dispatcher: Dispatcher, api: JsonApi) -> None:
     made, queued, _ = await due(dispatcher)
     await factories.contact_point(dispatcher.owner, made.customer_id, "push", TOKEN)
