@@ -207,8 +207,8 @@ async def record(
         [o.reminder_id for o in outcomes],
         [o.fence for o in outcomes],
         [o.outcome for o in outcomes],
-        [_storable(o.provider_ref) for o in outcomes],
-        [_storable(o.detail) for o in outcomes],
+        [storable(o.provider_ref) for o in outcomes],
+        [storable(o.detail) for o in outcomes],
         [o.retry_in for o in outcomes],
         [o.suppress for o in outcomes],
         [o.receipt_within for o in outcomes],
@@ -220,7 +220,7 @@ async def record(
     return late
 
 
-def _storable(said: str | None) -> str | None:
+def storable(said: str | None) -> str | None:
     """PostgreSQL takes neither U+0000 nor half a surrogate pair, which is what an answer in Latin-1 is read as; one such
     word would hold up all that waits to be recorded, for ever."""
     return said and _UNSTORABLE.sub("\ufffd", said)
@@ -241,7 +241,7 @@ async def receive(
         [r.reminder_id for r in receipts],
         [r.fence for r in receipts],
         [r.kind for r in receipts],
-        [_storable(r.detail) for r in receipts],
+        [storable(r.detail) for r in receipts],
         [r.suppress for r in receipts],
         [r.retry_in or retry_missed for r in receipts],
         [r.limit or missed_limit for r in receipts],

@@ -266,6 +266,15 @@ async def test_an_answer_that_is_no_utf8_is_recorded_and_holds_up_nobody(dispatc
     assert "data: 554 5.6.0 zur\ufffdckgewiesen" == detail
 
 
+async def test_a_relay_that_refuses_us_in_latin_1_is_stopped_everywhere(dispatcher: Dispatcher) -> None:
+    _, reminder = await dispatcher.due()
+    dispatcher.smtp.script["MAIL"] = cast(str, b"535 5.7.8 nicht angemeldet, Zugang gesperrt f\xfcr uns")
+
+    await dispatcher.send(reminder)
+
+    await dispatcher.until("SELECT cause = 'misconfigured' FROM provider_state WHERE channel = 'email'")
+
+
 async def test_a_claim_that_cannot_be_followed_up_is_no_message_that_may_have_gone(
     dispatcher: Dispatcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import asyncpg
 
 from services.dispatcher.domain.standing import Cause, Standing, Terms, Trip
+from shared.ledger.send import storable
 from shared.routing import ContactKind, Traits
 
 Key = tuple[str, str]
@@ -96,7 +97,7 @@ async def channels(connection: asyncpg.Connection) -> dict[str, tuple[Traits, ti
 
 async def trip(connection: asyncpg.Connection, key: Key, why: Trip) -> float | None:
     """Opens the breaker; the seconds that it stays open, None when somebody else had opened it."""
-    seconds: float | None = await connection.fetchval(TRIP, *key, why.cause, why.detail, why.base, why.most)
+    seconds: float | None = await connection.fetchval(TRIP, *key, why.cause, storable(why.detail), why.base, why.most)
     return seconds
 
 
