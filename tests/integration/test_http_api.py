@@ -162,6 +162,14 @@ async def test_a_success_is_what_the_rule_calls_one(api: JsonApi) -> None:
     assert [Rejected, Rejected, Accepted] == [type(one) for one in made]
 
 
+async def test_a_rule_that_breaks_on_an_answer_makes_nobody_send_again(api: JsonApi) -> None:
+    api.answer(200, {"id": "msg-1", "error": "none", "code": 0})
+
+    outcome = await sent(channel(api, refusals={"try_later": "contains(error, code)"}))
+
+    assert Accepted("msg-1", "200 OK") == outcome
+
+
 async def test_too_many_requests_wait_as_long_as_the_api_says(api: JsonApi) -> None:
     api.answer(429, {}, Retry_After="7")
     assert NotSent("429 Too Many Requests", timedelta(seconds=7)) == await sent(channel(api))
@@ -237,6 +245,7 @@ async def test_a_value_that_a_customer_lacks_gives_way_to_the_next_channel(api: 
         ({"body": {"a": ["x"] * 300}}, "body"),
         ({"message_id": "data.[id"}, "message_id"),
         ({"success": {"rule": "&&"}}, "success"),
+        ({"success": {"rule": "!" * 499 + "a"}}, "success"),
         ({"auth": {"kind": "bearer", "token": "a\r\nb"}}, "auth"),
         ({"auth": {"kind": "standard_webhook", "secret": "whsec_x"}}, "auth"),
         ({"receipts": {"secrets": []}}, "receipts"),

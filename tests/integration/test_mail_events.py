@@ -243,6 +243,7 @@ async def test_the_certificate_is_fetched_once_and_both_signatures_hold() -> Non
         {"SigningCertURL": "https://sns.eu-west-1.amazonaws.com:444/SimpleNotificationService-0a.pem"},
         {"SigningCertURL": "https://sns.eu-west-1.amazonaws.com/my-bucket/evil.pem"},
         {"SigningCertURL": "https://s3.eu-west-1.amazonaws.com/SimpleNotificationService-0a.pem"},
+        {"SigningCertURL": "https://sns.eu-west-1.amazonaws.com/Simple\nNotificationService-0a.pem"},
         {"TopicArn": "arn:aws:sns:eu-west-1:666:theirs"},
     ],
 )

@@ -136,7 +136,7 @@ class SesEvents:
     async def _get(self, url: str) -> bytes:
         try:
             answer = await self._client.get(url)
-        except httpx.HTTPError:
+        except (httpx.HTTPError, httpx.InvalidURL):
             answer = None
         if answer is None or answer.status_code != 200:
             raise Unavailable("Amazon did not answer for its certificate or subscription; send the same again")
@@ -146,7 +146,7 @@ class SesEvents:
 def _amazons(url: str, path: re.Pattern[str] | None = None) -> bool:
     try:
         parts = urlsplit(url)
-        plain = parts.port is None and parts.username is None and parts.scheme == "https"
+        plain = url.isprintable() and parts.port is None and parts.username is None and parts.scheme == "https"
     except ValueError:
         return False
     return plain and bool(HOST.fullmatch(parts.hostname or "")) and (path is None or bool(path.fullmatch(parts.path)))

@@ -94,6 +94,8 @@ def _expression(source: str) -> str:
         jmespath.compile(source)
     except JMESPathError as error:
         raise ValueError(f"is not a JMESPath expression: {str(error).splitlines()[0][:200]}") from None
+    except RecursionError:
+        raise ValueError("is nested too deeply; write a simpler JMESPath expression") from None
     return source
 
 
@@ -263,5 +265,6 @@ def judged(rule: str | None, answer: Any) -> Any:
         return None
     try:
         return jmespath.search(rule, answer)
-    except JMESPathError:
+    # A JMESPathError is a ValueError, and so is a step of 0; contains() of a text and a number is a TypeError.
+    except (ValueError, TypeError, ArithmeticError, RecursionError):
         return None
