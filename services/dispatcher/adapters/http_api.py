@@ -80,11 +80,11 @@ class HttpChannel:
             request = self._request(outgoing, first_byte)
             async with asyncio.timeout(self.api.timeout):
                 answer = await self._client.send(request)
+            return self._read(answer, outgoing)
         except (TemplateError, TooMuch) as error:
             return Rejected(f"the request cannot be made: {error}"[:300])
         except Exception as error:  # noqa: BLE001 a port raises nothing: every error is an outcome
             return self._own_address(error, first_byte) or first_byte.lost(error)
-        return self._read(answer, outgoing)
 
     def _request(self, outgoing: Outgoing, first_byte: FirstByte) -> httpx.Request:
         api, values = self.api, values_of(outgoing, self.provider)
