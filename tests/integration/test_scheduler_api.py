@@ -111,6 +111,7 @@ async def test_a_creditor_is_made_replaced_and_used(app: Scheduler):
         ({"email_from": "a\r\n@b"}, "/email_from"),
         ({"sms_from": "a name too long"}, "/sms_from"),
         ({"logo_url": "file:///etc/passwd"}, "/logo_url"),
+        ({"logo_url": "https://["}, "/logo_url"),
     ):
         answer = await app.http.put("/v1/creditors/acme", json={**body, **wrong})
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)

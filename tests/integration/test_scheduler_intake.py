@@ -157,6 +157,7 @@ async def test_a_payment_that_came_first_makes_the_invoice_paid_at_once(app: Sch
         ({"creditor_id": "nobody"}, "/creditor_id"),
         ({"flow": "nobody"}, "/flow"),
         ({"payment_url": "javascript:alert(1)"}, "/payment_url"),
+        ({"payment_url": "https://["}, "/payment_url"),
         ({"installments": [{"due_date": "2030-01-01", "amount": "1.00"}]}, "/due_date"),
         ({"installments": []}, "/installments"),
         ({"customer": {**CUSTOMER, "timezone": "Mars/Base"}}, "/customer/timezone"),

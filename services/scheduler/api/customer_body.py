@@ -6,6 +6,7 @@ wrote it.
 
 import re
 from typing import Annotated, Any
+from urllib.parse import urlsplit
 
 import orjson
 from pydantic import AfterValidator, BeforeValidator, Field
@@ -36,9 +37,16 @@ def one_line(value: object) -> object:
 
 
 def check_url(text: str) -> str:
-    if not _URL.fullmatch(text):
+    if not _URL.fullmatch(text) or not _has_host(text):
         raise ValueError('must be an address that begins with "https://" or "http://", without blanks')
     return text
+
+
+def _has_host(text: str) -> bool:
+    try:
+        return bool(urlsplit(text).hostname)
+    except ValueError:  # "https://[" and what only looks like a letter
+        return False
 
 
 def bounded(attributes: dict[str, Any]) -> dict[str, Any]:
