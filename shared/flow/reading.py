@@ -25,7 +25,8 @@ class _Loader(yaml.SafeLoader):
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
             raise FlowTextError(f"line {self.line + 1}: references (*name) are not allowed")
-        if getattr(self.peek_event(), "tag", None) is not None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]  # PyYAML's stubs leave it out
+        if getattr(event, "tag", None) is not None:
             raise FlowTextError(f"line {self.line + 1}: types (!!name) are not allowed; they are read from the value")
         return super().compose_node(parent, index)
 
