@@ -47,7 +47,7 @@ from shared.bus.port import Bus
 from shared.content import Catalog
 from shared.db.engine import Database
 from shared.documents import Documents
-from shared.outgoing import Allowed, Guard
+from shared.outgoing import LOOPBACK, Allowed, Guard
 from shared.routing.channels import REACHED_THROUGH as CHANNEL_NAMES
 from shared.settings import LedgerSettings
 from shared.web.health import Check, Notice
@@ -64,6 +64,9 @@ class Outside:
     bounces: BounceConfig
     guard: Guard = field(default_factory=lambda: Guard(Allowed()))
     reporters: Sequence[Reporting] = ()
+    browsers: Guard = field(
+        default_factory=lambda: Guard(Allowed())
+    )  # for addresses that customers name: no exceptions
 
 
 EVENT_SETTINGS = (SesConfig, SendGridConfig, PostmarkConfig)
@@ -124,7 +127,12 @@ def from_doubles(
         *further,
     ]
     return Outside(
-        public_url, secret_key, channels, BounceConfig(listen=f"{host}:{port}"), Guard.from_settings(loopback=True)
+        public_url,
+        secret_key,
+        channels,
+        BounceConfig(listen=f"{host}:{port}"),
+        Guard.from_settings(loopback=True),
+        browsers=Guard(Allowed.parse(LOOPBACK)),
     )
 
 
@@ -176,6 +184,7 @@ def build(
         outside.public_url,
         http,
         outside.guard,
+        outside.browsers,
         next((channel.public_key for channel in outside.channels if isinstance(channel, Push)), None),
         settings.cost_currency,
         windows.send_timeout,

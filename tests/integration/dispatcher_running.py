@@ -133,6 +133,7 @@ async def running(
     channels: Sequence[str] = ("email", "sms"),
     further: Sequence[Channel] = (),
     reporters: Sequence[Reporting] = (),
+    browsers: str = LOOPBACK,
     **settings: Any,
 ) -> AsyncIterator[Dispatcher]:
     async with contextlib.AsyncExitStack() as stack:
@@ -164,6 +165,7 @@ async def running(
             BounceConfig(listen=f"127.0.0.1:{port}"),
             Guard(Allowed.parse(LOOPBACK)),
             reporters,
+            Guard(Allowed.parse(browsers)),
         )
         chosen = DispatcherSettings(mail_domain="bounce.example.com", email_from="billing@example.com", **settings)
         app = assemble("test", [build(chosen, WINDOWS, db, bus, documents, outside)], Keys(key_lookup(db), KEY))

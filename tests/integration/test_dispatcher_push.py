@@ -131,6 +131,15 @@ async def test_what_cannot_be_sent_to_is_not_kept(dispatcher: Dispatcher, body: 
     assert await dispatcher.owner.fetchval("SELECT count(*) FROM contact_point WHERE kind = 'push'") == 0
 
 
+async def test_what_the_operator_allows_for_itself_is_not_open_to_customers(
+    database_dsn: str, tmp_path: Path, api: JsonApi
+) -> None:
+    async with running(database_dsn, tmp_path, further=[push(api.url)], browsers="") as dispatcher:
+        _, _, token = await due(dispatcher)
+        answer = await dispatcher.http.post(f"/push/{token}", json=browser(f"{api.url}/x"))
+    assert (answer.status_code, api.requests) == (422, [])
+
+
 async def test_only_who_holds_a_pay_link_subscribes(dispatcher: Dispatcher, api: JsonApi) -> None:
     unknown = "a" * 22
     assert (await dispatcher.http.get(f"/push/{unknown}")).status_code == 404

@@ -20,7 +20,7 @@ from services.dispatcher.domain.outcomes import Outcome, Rejected
 from services.dispatcher.domain.ports import Gate, Outgoing
 from shared.kernel import json
 from shared.kernel.errors import BadRequest
-from shared.outgoing import Guard, guarded_client
+from shared.outgoing import Allowed, Guard, guarded_client
 from shared.push import Token, parse_push
 from shared.settings import Settings, WebUrl
 
@@ -113,7 +113,7 @@ class Push:
         config = PushConfig()
         if config.fcm_account is None and config.vapid_key is None:
             return None
-        return cls(config, Guard.from_settings(loopback=False))
+        return cls(config, Guard(Allowed()))
 
     @property
     def public_key(self) -> bytes | None:

@@ -20,6 +20,7 @@ from shared.web.parts import part
 @dataclass(frozen=True, slots=True)
 class DispatcherParts:
     """`reporting`, `conversing`: the configured channels whose providers call back, or ask what to say; by provider.
+    `guard`: for URLs that operators write; `browsers`: for those that customers name, without the operator's exceptions.
     `currency`: of all prices. `send_timeout`: no hand-off lasts longer."""
 
     db: Database
@@ -34,6 +35,7 @@ class DispatcherParts:
     public_url: str
     http: HttpProviders
     guard: Guard
+    browsers: Guard
     push_key: bytes | None
     currency: str = "EUR"
     send_timeout: float = 30.0

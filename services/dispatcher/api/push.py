@@ -109,7 +109,7 @@ async def subscribe(
 async def _address(parts: DispatcherParts, body: dict[str, Any]) -> str:
     try:
         found = subscription(body, sandbox=True)  # the guard decides about hosts
-        await parts.guard.check_url(found.endpoint)
+        await parts.browsers.check_url(found.endpoint)
     except (ValueError, TargetRefused) as error:
         raise Invalid(f"the subscription cannot be used: {error}") from None
     return str(found)
