@@ -32,7 +32,8 @@ def test_a_reminder_does_not_go_when_the_erp_says_that_it_is_paid(case: Case, as
     asked_erp.open_amounts[case.ref] = "0.00"
     case.clock("day 16")
 
-    assert case.sent()[2:] == ["day 15 email thank-you"], "no reminder on the due date: it is paid"
+    said = [line.partition(" email ")[2] for line in case.sent()[2:]]
+    assert said == ["thank-you"], "no reminder on the due date: it is paid"
     assert case.read()["status"] == "paid"
 
 
