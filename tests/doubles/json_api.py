@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-import uvicorn
+from tests.doubles.web_server import served, whole_body
 
 
 @dataclass
@@ -38,12 +38,7 @@ class JsonApi:
         self.answers.append((status, body, headers))
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        body = b""
-        while True:
-            event = await receive()
-            body += event.get("body", b"")
-            if not event.get("more_body"):
-                break
+        body = await whole_body(receive)
         headers = {name.decode(): value.decode() for name, value in scope["headers"]}
         query = scope["query_string"].decode()
         if scope["method"] != "HEAD":
@@ -61,15 +56,8 @@ class JsonApi:
 async def json_api(status: int = 200, body: Any = None, **headers: str) -> AsyncIterator[JsonApi]:
     """One that usually answers so."""
     api = JsonApi((status, body, headers))
-    config = uvicorn.Config(api, host="127.0.0.1", port=0, lifespan="off", ws="none", log_level="warning")
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server._serve())  # serve() would take over the signals of the test run
-    while not server.started:
-        await asyncio.sleep(0.005)
-    api.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    try:
-        yield api
-    finally:
-        api.release.set()
-        server.should_exit = True
-        await serving
+    async with served(api) as api.url:
+        try:
+            yield api
+        finally:
+            api.release.set()

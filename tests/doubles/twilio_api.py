@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs
 
-import uvicorn
+from tests.doubles.web_server import served, whole_body
 
 
 @dataclass
@@ -27,12 +27,7 @@ class TwilioApi:
         self.answers.append((status, {"code": code, "message": message, "status": status}, headers))
 
     async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        body = b""
-        while True:
-            event = await receive()
-            body += event.get("body", b"")
-            if not event.get("more_body"):
-                break
+        body = await whole_body(receive)
         self.paths.append(scope["path"])
         self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
         self.requests.append({name: values[0] for name, values in parse_qs(body.decode()).items()})
@@ -49,15 +44,8 @@ class TwilioApi:
 @asynccontextmanager
 async def twilio_api() -> AsyncIterator[TwilioApi]:
     api = TwilioApi()
-    config = uvicorn.Config(api, host="127.0.0.1", port=0, lifespan="off", ws="none", log_level="warning")
-    server = uvicorn.Server(config)
-    serving = asyncio.create_task(server._serve())  # serve() would take over the signals of the test run
-    while not server.started:
-        await asyncio.sleep(0.005)
-    api.url = f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    try:
-        yield api
-    finally:
-        api.release.set()
-        server.should_exit = True
-        await serving
+    async with served(api) as api.url:
+        try:
+            yield api
+        finally:
+            api.release.set()
