@@ -1,0 +1,10 @@
+"""What the customer is spared, and how callers are known."""
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Nothing yet."""
