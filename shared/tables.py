@@ -372,7 +372,8 @@ class Reminder(SQLModel, table=True):
 
 
 class Attempt(SQLModel, table=True):
-    """One try of a reminder on one channel at one address. The partial unique index is the promise of no duplicate."""
+    """One try of a reminder on one channel at one address. The partial unique index is the promise of no duplicate.
+    `wording`: the text and version that the message was made of, such as 'overdue/email/pt@3'."""
 
     __tablename__ = "attempt"
     __table_args__ = (
@@ -415,6 +416,7 @@ class Attempt(SQLModel, table=True):
     receipt_due: datetime | None = Field(default=None, sa_column=moment(null=True))
     carried_by: int | None = Field(default=None, sa_column=Column(BigInteger, nullable=True))
     carried_fence: int | None = Field(default=None, sa_column=Column(Integer, nullable=True))
+    wording: str | None = Field(default=None, sa_column=string(null=True))
 
 
 class Receipt(SQLModel, table=True):
@@ -585,7 +587,8 @@ class BounceMail(SQLModel, table=True):
 
 class TemplateVersion(SQLModel, table=True):
     """An immutable version of an operator's text for a message on a channel in a language. `html` is ready to be
-    filled, `source` what was written where that differs (MJML, a style sheet)."""
+    filled, `source` what was written where that differs (MJML, a style sheet). `withdrawn`: from this version on there
+    is none; it repeats the last one's words, for processes that do not know the word."""
 
     __tablename__ = "template_version"
     __table_args__ = (UniqueConstraint("name", "channel", "locale", "version"),)
@@ -599,6 +602,7 @@ class TemplateVersion(SQLModel, table=True):
     html: str | None = Field(default=None, sa_column=string(null=True))
     source: dict[str, Any] = Field(default_factory=dict, sa_column=document())
     created_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+    withdrawn: bool = Field(default=False, sa_column=flag("false"))
 
 
 # --- money (written by payments)

@@ -5,8 +5,9 @@ Dates and money follow the customer's region only where the text is in the custo
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
+from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
@@ -21,6 +22,7 @@ from shared.content.template import CompiledTemplate, TemplateSource, compile_te
 from shared.content.variables import DateStyle, variables
 
 LANGUAGES = ("en", "es", "pt")
+SHIPPED = "shipped-"
 _LAYOUTS = {"email": "email.txt.jinja", "voice": "voice.txt.jinja"}
 _SHORT = "short.txt.jinja"
 _MAX_REMEMBERED = 4096
@@ -60,10 +62,10 @@ class _Choice:
         style = DateStyle.LONG if spoken or self.channel == "email" else DateStyle.MEDIUM
         rendered = self.template.render(variables(facts, self.locale, style, self.names, spoken=spoken))
         if spoken:
-            return Rendered(rendered.subject, " ".join(rendered.text.split()), locale=self.locale)
+            return replace(rendered, text=" ".join(rendered.text.split()), html=None, locale=self.locale)
         if self.channel != "sms":
             return rendered
-        return Rendered(rendered.subject, fold(rendered.text.strip()))
+        return replace(rendered, text=fold(rendered.text.strip()), html=None)
 
 
 class Catalog:
@@ -74,9 +76,15 @@ class Catalog:
         self._own: dict[tuple[str, str, str], CompiledTemplate] = {}
         self._choices: dict[tuple[str, str, str], _Choice] = {}
 
-    def replace(self, message: str, channel: str, locale: str, source: TemplateSource) -> None:
+    def replace(self, message: str, channel: str, locale: str, source: TemplateSource, version: int = 0) -> None:
         """Use an operator's text from now on; raises TemplateRefused and changes nothing when it is faulty."""
-        self._own[message, channel, locale.lower()] = compile_template(source)
+        made = compile_template(source, wording(message, channel, locale, version))
+        self._own[message, channel, locale.lower()] = made
+        self._choices.clear()
+
+    def withdraw(self, message: str, channel: str, locale: str) -> None:
+        """From now on the next text of the cascade speaks in its place."""
+        self._own.pop((message, channel, locale.lower()), None)
         self._choices.clear()
 
     def has(self, message: str, channel: str, locale: str) -> bool:
@@ -99,7 +107,7 @@ class Catalog:
         return choice.render(facts)
 
     def _choose(self, message: str, channel: str, wanted: str) -> _Choice:
-        for locale in _cascade(wanted, self._default):
+        for locale in cascade(wanted, self._default):
             template = self._own.get((message, channel, locale.lower())) or _builtin(message, channel, locale)
             if template is not None:
                 return _Choice(template, _regional(locale, wanted), channel, _words(_language(locale))["channels"])
@@ -113,7 +121,8 @@ def builtin_messages() -> tuple[str, ...]:
     return tuple(_words("en")["messages"])
 
 
-def _cascade(wanted: str, default: str) -> tuple[str, ...]:
+def cascade(wanted: str, default: str = "en") -> tuple[str, ...]:
+    """The languages whose text a customer of this one may get, the best first."""
     tags = (wanted, _language(wanted), default, _language(default), "en")
     return tuple(dict.fromkeys(tag.replace("_", "-") for tag in tags))
 
@@ -155,10 +164,21 @@ def _source(given: Mapping[str, Any], text: str, html: str | None) -> TemplateSo
     )
 
 
+def wording(message: str, channel: str, locale: str, version: int | str) -> str:
+    """What an attempt keeps of the text that it was made of; the path of the text, and its version."""
+    return f"{message}/{channel}/{locale}@{version}"
+
+
+def shipped(source: TemplateSource) -> str:
+    """The version of a built-in text: it changes with its words, not with each release."""
+    content = "\0".join((source.subject, source.text, source.html or ""))
+    return f"{SHIPPED}{sha256(content.encode()).hexdigest()[:8]}"
+
+
 @cache
 def _builtin(message: str, channel: str, language: str) -> CompiledTemplate | None:
     source = builtin_source(message, channel, language)
-    return None if source is None else compile_template(source)
+    return source and compile_template(source, wording(message, channel, language, shipped(source)))
 
 
 def _expanded(layout: str, given: Mapping[str, Any]) -> str:

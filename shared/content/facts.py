@@ -66,12 +66,13 @@ class MessageFacts:
 @dataclass(frozen=True, slots=True)
 class Rendered:
     """One message, ready for a channel: `text` ends with a newline, `html` only where the channel shows it. `locale` is
-    that of the text, where the channel must know it (a voice)."""
+    that of the text, where the channel must know it (a voice). `wording`: which text in which version it was made of."""
 
     subject: str
     text: str
     html: str | None = None
     locale: str = ""
+    wording: str = ""
 
 
 def one_line(value: str) -> str:

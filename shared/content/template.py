@@ -119,18 +119,21 @@ class CompiledTemplate:
     subject: Callable[[Mapping[str, Any]], str]
     text: Callable[[Mapping[str, Any]], str]
     html: Callable[[Mapping[str, Any]], str] | None
+    wording: str = ""
 
     def render(self, values: Mapping[str, Any]) -> Rendered:
         """Raises jinja2.TemplateError when a name is missing or the sandbox refuses an access."""
         html = None if self.html is None else _ascii_markup(self.html(values))
-        return Rendered(one_line(self.subject(values)), self.text(values), html)
+        return Rendered(one_line(self.subject(values)), self.text(values), html, wording=self.wording)
 
 
-def compile_template(source: TemplateSource) -> CompiledTemplate:
+def compile_template(source: TemplateSource, wording: str = "") -> CompiledTemplate:
+    """`wording`: what the messages made of it will say that they are made of."""
     return CompiledTemplate(
         _compiled(_PLAIN, "subject", source.subject),
         _compiled(_PLAIN, "text", _ended(source.text)),
         None if source.html is None else _compiled(_MARKUP, "html", _ended(source.html)),
+        wording,
     )
 
 

@@ -666,8 +666,8 @@ $$;
 -- to have gone: see request_replan.
 CREATE OR REPLACE FUNCTION record(
   p_now timestamptz, p_ids bigint[], p_fences integer[], p_outcomes text[], p_refs text[], p_details text[], p_retry interval[],
-  p_suppress text[], p_receipt_within interval[], p_costs numeric[], p_missed_limit integer, p_deferred_limit integer,
-  p_broken_limit integer)
+  p_suppress text[], p_receipt_within interval[], p_costs numeric[], p_wordings text[], p_missed_limit integer,
+  p_deferred_limit integer, p_broken_limit integer)
 RETURNS bigint[] LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS
 $$
 DECLARE
@@ -687,13 +687,14 @@ BEGIN
                      AND m.contact_point_id = a.contact_point_id AND m.state = 'notsent')
                 THEN 'rejected'
                 WHEN s.outcome IN ('broken', 'deferred') THEN 'notsent' ELSE s.outcome END AS becomes
-      FROM unnest(p_ids, p_fences, p_outcomes, p_refs, p_details, p_retry, p_suppress, p_receipt_within, p_costs)
-           AS s (id, fence, outcome, ref, detail, retry, suppress, within, cost)
+      FROM unnest(p_ids, p_fences, p_outcomes, p_refs, p_details, p_retry, p_suppress, p_receipt_within, p_costs, p_wordings)
+           AS s (id, fence, outcome, ref, detail, retry, suppress, within, cost, wording)
       JOIN attempt a ON a.reminder_id = s.id AND a.fence = s.fence
   ), written AS (
     UPDATE attempt a
        SET state = CASE WHEN a.state IN ('started', 'unknown') THEN s.becomes ELSE a.state END,
            provider_ref = coalesce(s.ref, a.provider_ref), detail = coalesce(s.detail, a.detail),
+           wording = coalesce(s.wording, a.wording),
            receipt_due = CASE WHEN a.state IN ('started', 'unknown') AND s.becomes = 'accepted' THEN v_now + s.within
                               ELSE a.receipt_due END,
            cost = CASE WHEN s.becomes IN ('rejected', 'notsent') THEN 0 WHEN a.state IN ('started', 'unknown') THEN coalesce(s.cost, a.cost)

@@ -102,7 +102,7 @@ class Claim(NamedTuple):
 @dataclass(frozen=True, slots=True)
 class Recorded:
     """What became of an attempt. `outcome`: accepted, unknown, rejected, notsent, missed, deferred or broken. `cost`: of
-    the message as it went; None: what the route reckoned with."""
+    the message as it went; None: what the route reckoned with. `wording`: the text that it was made of."""
 
     reminder_id: int
     fence: int
@@ -113,6 +113,7 @@ class Recorded:
     suppress: str | None = None
     receipt_within: timedelta | None = None
     cost: Decimal | None = None
+    wording: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +203,7 @@ async def record(
 ) -> list[int]:
     """Invoices to hand to `request_replan` (usually none)."""
     late: list[int] = await connection.fetchval(
-        "SELECT record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+        "SELECT record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         now,
         [o.reminder_id for o in outcomes],
         [o.fence for o in outcomes],
@@ -213,6 +214,7 @@ async def record(
         [o.suppress for o in outcomes],
         [o.receipt_within for o in outcomes],
         [o.cost for o in outcomes],
+        [o.wording for o in outcomes],
         missed_limit,
         deferred_limit,
         broken_limit,

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from services.dispatcher.domain.text_checks import Fault, example
 from services.dispatcher.store.templates import Key, TextVersion
 from shared.content import MessageFacts, TemplateSource
+from shared.content.catalog import shipped, wording
 from shared.kernel.errors import FieldError, Invalid
 from shared.routing.channels import ChannelName
 from shared.web.fields import Amount, Currency, IsoDate, Language, PositiveAmount
@@ -34,13 +35,15 @@ class TemplateIn(StrictModel):
 
 
 class TemplateOut(BaseModel):
-    """A version never changes. Version 0 is the text that is built in."""
+    """A version never changes. Version 0 is the text that is built in. `wording`: what an attempt says that it was made of."""
 
     name: str
     channel: str
     locale: str
     version: int
+    wording: str = Field(examples=["overdue/email/pt@3"])
     built_in: bool
+    withdrawn: bool = Field(description="true: this version took the text out of use")
     subject: str
     text: str
     html: str | None = Field(description="as it was written; null where it was MJML or nothing")
@@ -97,7 +100,9 @@ def template_out(version: TextVersion) -> TemplateOut:
         channel=version.key.channel,
         locale=version.key.locale,
         version=version.version,
+        wording=wording(version.key.name, version.key.channel, version.key.locale, version.version),
         built_in=False,
+        withdrawn=version.withdrawn,
         subject=version.text.subject,
         text=version.text.text,
         html=version.source.get("html"),
@@ -113,7 +118,9 @@ def built_in_out(key: Key, source: TemplateSource) -> TemplateOut:
         channel=key.channel,
         locale=key.locale,
         version=0,
+        wording=wording(key.name, key.channel, key.locale, shipped(source)),
         built_in=True,
+        withdrawn=False,
         subject=source.subject,
         text=source.text,
         html=source.html,

@@ -19,6 +19,7 @@ from services.dispatcher.api.template_bodies import (
     template_out,
 )
 from services.dispatcher.domain.text_checks import Checked, Draft, check
+from services.dispatcher.handlers.withdraw_text import withdraw
 from services.dispatcher.store import templates
 from services.dispatcher.store.templates import Key
 from shared.content import Catalog
@@ -83,9 +84,9 @@ async def put_template(key: Wanted, body: TemplateIn, parts: Parts) -> Response:
 async def get_template(key: Wanted, parts: Parts) -> TemplateOut:
     """The newest version; else, as version 0, the built-in text, to begin with."""
     async with parts.db.connection() as connection:
-        found = await templates.versions(connection, key, None, 1)
-    if found:
-        return template_out(found[0])
+        found = await templates.in_force(connection, key)
+    if found is not None:
+        return template_out(found)
     source = builtin_source(key.name, key.channel, key.locale)
     if source is None:
         raise NotFound(
@@ -95,6 +96,22 @@ async def get_template(key: Wanted, parts: Parts) -> TemplateOut:
     return built_in_out(key, source)
 
 
+@router.delete(
+    "/v1/templates/{name}/{channel}/{locale}",
+    status_code=204,
+    dependencies=[may_write],
+    responses=declared(401, 403, 404, 409),
+)
+async def delete_template(key: Wanted, parts: Parts) -> Response:
+    """Out of use everywhere within seconds: the next text of its cascade speaks, or the built-in one. Refused while a flow
+    would be left without words by it. Its versions stay readable, and a PUT begins where they ended."""
+    async with parts.db.transaction() as tx:
+        await withdraw(tx, key)
+    async with parts.db.connection() as connection:
+        await parts.texts.refresh(connection, at_once=True)
+    return Response(status_code=204)
+
+
 @router.get(
     "/v1/templates/{name}/{channel}/{locale}/versions",
     response_model=Page[TemplateOut],
@@ -102,7 +119,7 @@ async def get_template(key: Wanted, parts: Parts) -> TemplateOut:
     responses=declared(400, 401, 403, 404),
 )
 async def list_versions(key: Wanted, parts: Parts, paging: Paged) -> Page[TemplateOut]:
-    """Newest first."""
+    """Newest first; those of a text that is withdrawn too."""
     after = paging.last(int)
     async with parts.db.connection() as connection:
         found = await templates.versions(connection, key, after[0] if after else None, paging.limit + 1)

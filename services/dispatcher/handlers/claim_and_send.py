@@ -13,6 +13,7 @@ from collections import defaultdict
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from datetime import timedelta
 from decimal import Decimal
+from functools import partial
 from time import monotonic
 from typing import Any
 
@@ -182,7 +183,7 @@ class ClaimAndSend:
         one, began = claims[0], monotonic()
         outcome: Outcome | None = None
         try:
-            outcome, cost, within = await self._hand_off(sender, claims, gate)
+            outcome, cost, within, wording = await self._hand_off(sender, claims, gate)
         except Exception as error:
             log.exception("message_not_made", reminder=one.reminder_id, step=one.step, channel=one.channel)
             for each in claims:
@@ -190,9 +191,9 @@ class ClaimAndSend:
                     Recorded(each.reminder_id, each.fence, "broken", detail=type(error).__name__, retry_in=RETRY_AFTER)
                 )
         else:
-            self._recorder.put(recorded(one, outcome, self._retry(sender), cost, within))
+            self._recorder.put(recorded(one, outcome, self._retry(sender), cost, within, wording))
             for rider in claims[1:]:
-                self._recorder.put(recorded(rider, outcome, self._retry(sender), NOTHING, within))
+                self._recorder.put(recorded(rider, outcome, self._retry(sender), NOTHING, within, wording))
         finally:
             held = monotonic() - began
             sender.lane.give_back(seconds=held if isinstance(outcome, Accepted) else None, held=held)
@@ -208,8 +209,8 @@ class ClaimAndSend:
 
     async def _hand_off(
         self, sender: Sender, claims: Sequence[Claim], gate: Gate
-    ) -> tuple[Outcome, Decimal, timedelta | None]:
-        """What became of it, what it costs, and how long a receipt may take."""
+    ) -> tuple[Outcome, Decimal, timedelta | None, str]:
+        """What became of it, what it costs, how long a receipt may take, and which text it was made of."""
         one = claims[0]
         flow = self._cards.flow(one.flow_version_id)
         step = flow.step(one.step)
@@ -226,7 +227,8 @@ class ClaimAndSend:
         except TimeoutError:
             outcome = Unknown(f"no answer within {limit:g} s")
         crash_point("after_send")
-        return outcome, sender.cost(outgoing), self._senders.receipt_within(sender.key, step.fallback_after)
+        within = self._senders.receipt_within(sender.key, step.fallback_after)
+        return outcome, sender.cost(outgoing), within, outgoing.rendered.wording
 
     def _retry(self, sender: Sender) -> timedelta:
         """Soon, where another provider of the channel can take it."""
@@ -256,30 +258,28 @@ class ClaimAndSend:
 
 
 def recorded(
-    one: Claim, outcome: Outcome, retry: timedelta, cost: Decimal | None = None, within: timedelta | None = None
+    one: Claim,
+    outcome: Outcome,
+    retry: timedelta,
+    cost: Decimal | None = None,
+    within: timedelta | None = None,
+    wording: str | None = None,
 ) -> Recorded:
     """An outcome as the ledger takes it. `retry`: when what was not sent comes again, if the provider says nothing."""
+    said = partial(Recorded, one.reminder_id, one.fence, wording=wording)
     match outcome:
         case Accepted(provider_ref=ref, detail=detail, receipt_within=promised):
-            return Recorded(
-                one.reminder_id,
-                one.fence,
-                "accepted",
-                ref,
-                detail or None,
-                receipt_within=within or promised,
-                cost=cost,
-            )
+            return said("accepted", ref, detail or None, receipt_within=within or promised, cost=cost)
         case Unknown(detail=detail):
-            return Recorded(one.reminder_id, one.fence, "unknown", detail=detail, cost=cost)
+            return said("unknown", detail=detail, cost=cost)
         case Rejected(detail=detail, suppress=suppress):
-            return Recorded(one.reminder_id, one.fence, "rejected", detail=detail, suppress=suppress)
+            return said("rejected", detail=detail, suppress=suppress)
         case NotSent(detail=detail, retry_in=retry_in):
-            return Recorded(one.reminder_id, one.fence, "notsent", detail=detail, retry_in=retry_in or retry)
+            return said("notsent", detail=detail, retry_in=retry_in or retry)
         case Deferred(detail=detail, retry_in=retry_in):
-            return Recorded(one.reminder_id, one.fence, "deferred", detail=detail, retry_in=retry_in)
+            return said("deferred", detail=detail, retry_in=retry_in)
         case Missed(detail=detail):
-            return Recorded(one.reminder_id, one.fence, "missed", detail=detail, retry_in=timedelta(minutes=30))
+            return said("missed", detail=detail, retry_in=timedelta(minutes=30))
 
 
 def _latest(row: Looked, seconds: float) -> float:

@@ -1,6 +1,6 @@
 """The catalog of this process, with operators' texts in it as they are now.
 
-True here: what was saved anywhere is in force here `FRESH_SECONDS` later; a text that this version cannot read any more
+True here: what was saved or withdrawn anywhere is so here `FRESH_SECONDS` later; a text that this version cannot read any more
 leaves the one before it in force, and an alarm.
 """
 
@@ -29,7 +29,10 @@ class OwnTexts:
         for version in await newest(connection, self._last):
             key = version.key
             try:
-                self.catalog.replace(key.name, key.channel, key.locale, version.text)
+                if version.withdrawn:
+                    self.catalog.withdraw(key.name, key.channel, key.locale)
+                else:
+                    self.catalog.replace(key.name, key.channel, key.locale, version.text, version.version)
             except TemplateRefused as error:
                 log.error(
                     "text_not_in_force", message=key.name, channel=key.channel, locale=key.locale, error=str(error)

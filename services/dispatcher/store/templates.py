@@ -1,4 +1,4 @@
-"""Operators' texts: versions that never change, and the newest of each, which is in force.
+"""Operators' texts: versions that never change, and the newest of each, which is in force unless it withdraws the text.
 
 True here: versions of all texts are stored one after the other, so a process that has read up to an id has missed none.
 """
@@ -29,9 +29,10 @@ class TextVersion:
     text: TemplateSource
     source: dict[str, Any]
     created_at: datetime
+    withdrawn: bool
 
 
-_COLUMNS = "id, name, channel, locale, version, subject, body, html, source, created_at"
+_COLUMNS = "id, name, channel, locale, version, subject, body, html, source, created_at, withdrawn"
 _NEWEST = f"""
 SELECT DISTINCT ON (name, channel, locale) {_COLUMNS} FROM template_version
  WHERE id > $1 ORDER BY name, channel, locale, version DESC
@@ -42,14 +43,36 @@ WITH newest AS (
 ), added AS (
   INSERT INTO template_version (name, channel, locale, version, subject, body, html, source)
   SELECT $1, $2, $3, coalesce((SELECT version FROM newest), 0) + 1, $4, $5, $6, $7
-   WHERE NOT EXISTS (SELECT FROM newest WHERE subject = $4 AND body = $5 AND html IS NOT DISTINCT FROM $6 AND source = $7)
+   WHERE NOT EXISTS (SELECT FROM newest WHERE NOT withdrawn AND subject = $4 AND body = $5 AND html IS NOT DISTINCT FROM $6 AND source = $7)
   RETURNING {_COLUMNS})
 SELECT *, true AS fresh FROM added UNION ALL SELECT *, false FROM newest WHERE NOT EXISTS (SELECT FROM added)
 """
 _PAGE = f"""
-SELECT DISTINCT ON (name, channel, locale) {_COLUMNS} FROM template_version
- WHERE (name, channel, locale) > ($1, $2, $3) AND ($4::text IS NULL OR name = $4)
- ORDER BY name, channel, locale, version DESC LIMIT $5
+SELECT * FROM (
+       SELECT DISTINCT ON (name, channel, locale) {_COLUMNS} FROM template_version
+        WHERE (name, channel, locale) > ($1, $2, $3) AND ($4::text IS NULL OR name = $4)
+        ORDER BY name, channel, locale, version DESC) newest
+ WHERE NOT withdrawn ORDER BY name, channel, locale LIMIT $5
+"""
+_WITHDRAW = """
+INSERT INTO template_version (name, channel, locale, version, subject, body, html, source, withdrawn)
+SELECT name, channel, locale, version + 1, subject, body, html, source, true FROM template_version
+ WHERE (name, channel, locale) = ($1, $2, $3) ORDER BY version DESC LIMIT 1
+"""
+_LOCALES = """
+SELECT locale FROM (
+       SELECT DISTINCT ON (locale) locale, withdrawn FROM template_version WHERE (name, channel) = ($1, $2)
+        ORDER BY locale, version DESC) newest
+ WHERE NOT withdrawn
+"""
+_SPOKEN = """
+SELECT locale FROM creditor UNION SELECT locale FROM customer WHERE locale IS NOT NULL ORDER BY 1 LIMIT 100
+"""
+_IN_FORCE = """
+SELECT f.spec, f.version FROM flow_version f
+ WHERE f.version = (SELECT max(n.version) FROM flow_version n WHERE n.name = f.name)
+    OR f.id IN (SELECT DISTINCT i.flow_version_id FROM invoice i WHERE i.settled_at IS NULL AND i.closed_as IS NULL)
+ ORDER BY f.name, f.version
 """
 
 
@@ -57,10 +80,40 @@ async def save(
     tx: asyncpg.Connection, key: Key, text: TemplateSource, source: dict[str, Any]
 ) -> tuple[TextVersion, bool]:
     """The version, and whether it is new: the newest one's own content again is that version."""
-    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('template', 0))")
+    await lock(tx)
     row = await tx.fetchrow(_SAVE, key.name, key.channel, key.locale, text.subject, text.text, text.html, source)
     assert row is not None
     return _version(row), row["fresh"]
+
+
+async def lock(tx: asyncpg.Connection) -> None:
+    """Until the transaction ends nobody else stores or withdraws a text."""
+    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('template', 0))")
+
+
+async def withdraw(tx: asyncpg.Connection, key: Key) -> None:
+    """As a version of its own, so that every process hears of it as it hears of a new text."""
+    await tx.execute(_WITHDRAW, key.name, key.channel, key.locale)
+
+
+async def in_force(connection: asyncpg.Connection, key: Key) -> TextVersion | None:
+    found = await versions(connection, key, None, 1)
+    return found[0] if found and not found[0].withdrawn else None
+
+
+async def locales(connection: asyncpg.Connection, name: str, channel: str) -> list[str]:
+    """In which it is written and not withdrawn."""
+    return [row["locale"] for row in await connection.fetch(_LOCALES, name, channel)]
+
+
+async def spoken(connection: asyncpg.Connection) -> list[str]:
+    """By customers and creditors."""
+    return [row["locale"] for row in await connection.fetch(_SPOKEN)]
+
+
+async def flows_in_force(connection: asyncpg.Connection) -> list[tuple[dict[str, Any], int]]:
+    """(spec, version) of the newest version of each flow and of those that open invoices follow."""
+    return [(row["spec"], row["version"]) for row in await connection.fetch(_IN_FORCE)]
 
 
 async def newest(connection: asyncpg.Connection, after: int) -> list[TextVersion]:
@@ -91,4 +144,5 @@ def _version(row: asyncpg.Record) -> TextVersion:
         TemplateSource(row["subject"], row["body"], row["html"]),
         row["source"],
         row["created_at"],
+        row["withdrawn"],
     )

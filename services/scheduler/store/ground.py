@@ -14,7 +14,11 @@ _OFFERS = """
 SELECT DISTINCT ON (channel) channel, name, coalesce(price, own_price), prices
   FROM provider ORDER BY channel, position, name
 """
-_TEXTS = "SELECT DISTINCT name, channel, lower(locale) FROM template_version"
+_TEXTS = """
+SELECT name, channel, lower(locale) FROM (
+       SELECT DISTINCT ON (name, channel, locale) * FROM template_version ORDER BY name, channel, locale, version DESC) newest
+ WHERE NOT withdrawn
+"""
 _LOCALES = """
 SELECT locale FROM creditor UNION SELECT locale FROM customer WHERE locale IS NOT NULL ORDER BY 1 LIMIT $1
 """

@@ -1,10 +1,23 @@
 """What flows and texts remember."""
 
+import sqlalchemy as sa
+from alembic import op
+
 revision = "0008"
 down_revision = "0007"
 branch_labels = None
 depends_on = None
 
 
+RECORD = (
+    "timestamptz, bigint[], integer[], text[], text[], text[], interval[], text[], interval[], numeric[], integer, integer, "
+    "integer"
+)
+
+
 def upgrade() -> None:
-    """Nothing yet."""
+    op.add_column(
+        "template_version", sa.Column("withdrawn", sa.Boolean, nullable=False, server_default=sa.text("false"))
+    )
+    op.add_column("attempt", sa.Column("wording", sa.Text))
+    op.execute(f"DROP FUNCTION IF EXISTS record({RECORD})")  # it takes the wordings too now
