@@ -12,6 +12,7 @@ from prometheus_client import REGISTRY
 from services.payments.domain.delivery import PATIENCE
 from services.payments.handlers.deliver_announcements import AT_ONCE
 from services.payments.handlers.derive_announcements import derive_announcements
+from shared.ledger.send import Receipt, Recorded, receive, record
 from tests import factories
 from tests.doubles.erp_ears import ErpEars, erp_ears
 from tests.integration.announcing import PATH, Announcing, announcing, write_entry
@@ -48,6 +49,33 @@ async def test_the_erp_hears_that_an_invoice_was_paid_signed_by_the_secret_it_wa
     assert (erp.forged, erp.refused) == (0, [])
     assert await told.pass_on() == 0
     assert len(erp.heard) == 2
+
+
+@pytest.mark.parametrize(
+    ("promises_receipts", "proofs"),
+    [(True, ["receipt"]), (False, ["accepted"])],
+    ids=["a channel with receipts", "a channel without"],
+)
+async def test_a_message_is_announced_once_with_the_proof_that_its_channel_can_give(
+    told: Announcing, erp: ErpEars, promises_receipts: bool, proofs: list[str]
+) -> None:
+    """Looked at between the provider's yes and the receipt, and after it; no limit was set to the wait for receipts."""
+    owner = told.payments.owner
+    made = await factories.invoice(owner, reminders=1)
+    await owner.execute(
+        "INSERT INTO channel (name, reaches, promises_receipts) VALUES ('sms', 'phone', $1)", promises_receipts
+    )
+    (reminder,) = made.reminders
+    await factories.attempt(owner, reminder, made.contact_id, channel="sms", provider="twilio")
+    await told.endpoint(erp)
+
+    await record(owner, [Recorded(reminder, 1, "accepted")], missed_limit=1, deferred_limit=1, broken_limit=1)
+    await told.pass_on()
+    await receive(owner, [Receipt(reminder, 1, "delivered")], retry_missed=timedelta(hours=1), missed_limit=1)
+    await told.pass_on()
+
+    heard = [one["data"]["proof"] for one in erp.heard if one["type"] == "reminder.delivered"]
+    assert heard == proofs
 
 
 async def test_what_was_derived_twice_is_told_once(told: Announcing, erp: ErpEars) -> None:

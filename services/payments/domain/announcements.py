@@ -53,7 +53,7 @@ _KEPT_BACK = ("detail", "fence", "suppressed", "hold")
 @dataclass(frozen=True, slots=True)
 class Happened:
     """An entry of the timeline with what it speaks of. `fence`: the reminder's current attempt; `final`: the
-    provider took this attempt, and no receipt is expected."""
+    provider took this attempt, and its channel promises no receipt."""
 
     id: int
     kind: str

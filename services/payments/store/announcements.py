@@ -27,11 +27,15 @@ SELECT coalesce(array_agg(DISTINCT l.virtualtransaction), '{}') FROM pg_locks l
 """
 NEWS = """
 SELECT e.id, e.kind, e.at, e.data, coalesce(e.invoice_id, -e.customer_id), i.ref, u.ref, n.no, r.step, r.leg, r.occurrence,
-       r.anchor, r.state, r.fence, coalesce(a.state = 'accepted' AND a.receipt_due IS NULL, false)
+       r.anchor, r.state, r.fence, coalesce(a.state = 'accepted' AND NOT c.promises_receipts, false)
   FROM event e LEFT JOIN invoice i ON i.id = e.invoice_id LEFT JOIN customer u ON u.id = coalesce(e.customer_id, i.customer_id)
   LEFT JOIN reminder r ON r.id = e.reminder_id LEFT JOIN installment n ON n.id = r.installment_id
-  LEFT JOIN attempt a ON a.reminder_id = r.id AND a.fence = (e.data ->> 'fence')::int
+  LEFT JOIN attempt a ON a.reminder_id = r.id AND a.fence = (e.data ->> 'fence')::int LEFT JOIN channel c ON c.name = a.channel
  WHERE e.id > $1 AND e.kind = ANY ($2) AND NOT EXISTS (SELECT FROM outbound_event o WHERE o.event_id = e.id)
+   AND NOT (e.kind = 'attempt.delivered' AND EXISTS (
+         SELECT FROM event x JOIN outbound_event o ON o.event_id = x.id
+          WHERE x.invoice_id = e.invoice_id AND x.id < e.id AND x.reminder_id = e.reminder_id AND x.kind = 'attempt.accepted'
+            AND x.data -> 'fence' = e.data -> 'fence'))
  ORDER BY e.id LIMIT $3
 """
 KEEP = """
