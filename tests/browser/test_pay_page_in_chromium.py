@@ -1,99 +1,24 @@
 """The pay page on a telephone and on a desk, in a real browser that runs no script: it is used as people use it."""
 
-import asyncio
-import contextlib
-import os
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
-from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.payments.api.voices import LANGUAGES
-from shared.web.server import make_server
-from tests import factories
-from tests.browser.chromium import Browser, Page, chromium, installed
-from tests.factories import Made
-from tests.integration.payments_running import Payments, event, payments_running
+from tests.browser.chromium import installed
+from tests.browser.shop import DESK, OPEN_ALL, PHONE, Shop, faults, picture, served, shop_open
 
 pytestmark = pytest.mark.skipif(
     not installed(), reason="no chromium is installed: the page's HTML is tested all the same"
 )
-FAULTS = (Path(__file__).parent / "accessibility.js").read_text()
-OPEN_ALL = "document.querySelectorAll('details').forEach(e => e.open = true)"
-NOW = datetime(2100, 3, 10, 12, tzinfo=UTC)
-PHONE, DESK = (390, 844, True), (1280, 900, False)
-PICTURES = os.environ.get("DUNNOCK_TEST_PICTURES")  # a folder, for who wants to look
-
-
-@dataclass
-class Shop:
-    payments: Payments
-    browser: Browser
-    origin: str
-    token: str = ""
-
-    async def owing(self, **more: Any) -> Made:
-        """An invoice of two installments, one overdue and partly paid, of a customer with two addresses."""
-        made = await factories.invoice(
-            self.payments.owner,
-            ("740.00", "510.00"),
-            due_dates=(date(2100, 3, 1), date(2100, 4, 1)),
-            number="2100-0147",
-            creditor_columns={"name": "Werkzeug Huber GmbH", "iban": "DE02120300000000202051", "bic": "BYLADEM1001"},
-            payment_reference="RF18539007547034",
-            payment_url="https://pay.example.com/2100-0147",
-            document_key="0" * 64,
-            document_name="2100-0147.pdf",
-            **{"customer_columns": {"name": "Ana Silva", "locale": "en"}, **more},
-        )
-        await factories.contact_point(self.payments.owner, made.customer_id, "phone", "+34600111222")
-        await self.payments.say(
-            event("confirmed", factories.unique("p"), "240.00", invoice_id=made.ref, paid_at="2100-03-03T10:00:00Z")
-        )
-        self.token = made.token
-        return made
-
-    async def open(self, size: tuple[int, int, bool] = PHONE, *, dark: bool = False, query: str = "") -> Page:
-        page = await self.browser.page(*size[:2], mobile=size[2], dark=dark)
-        await page.goto(f"{self.origin}/pay/{self.token}{query}")
-        return page
-
-    async def stops(self, made: Made) -> list[tuple[str, str]]:
-        sql = "SELECT kind, reason FROM hold WHERE invoice_id = $1 ORDER BY id"
-        return [tuple(row) for row in await self.payments.owner.fetch(sql, made.id)]
-
-
-@contextlib.asynccontextmanager
-async def served(app: Any) -> AsyncIterator[str]:
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
-    server = make_server(app, "127.0.0.1", 0, trusted_proxies=[], grace=1)
-    serving = asyncio.create_task(server.serve([bound]))
-    while not server.started:
-        assert not serving.done()
-        await asyncio.sleep(0.02)
-    try:
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        await serving
 
 
 @pytest.fixture
 async def shop(database_dsn: str, tmp_path: Path) -> AsyncIterator[Shop]:
-    async with payments_running(database_dsn, tmp_path / "documents") as payments:
-        await payments.owner.execute("UPDATE business_clock SET ahead = $1::timestamptz - clock_timestamp()", NOW)
-        async with served(payments.app) as origin, chromium(tmp_path / "profile") as browser:
-            yield Shop(payments, browser, origin)
-
-
-async def picture(page: Page, name: str) -> None:
-    if PICTURES:
-        await page.picture(Path(PICTURES) / f"{name}.png")
+    async with shop_open(database_dsn, tmp_path) as shop:
+        yield shop
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
@@ -106,7 +31,7 @@ async def test_nobody_stumbles_over_the_page(shop: Shop, size: tuple[int, int, b
         await picture(page, f"{name}-{language}")
         await page.run(OPEN_ALL)
         await picture(page, f"{name}-{language}-open")
-        assert await page.run(FAULTS) == []
+        assert await faults(page) == []
         assert page.complaints == []
         assert {url.split("/pay/")[0] for url in page.asked()} == {shop.origin}
     await shop.payments.owner.execute("UPDATE invoice SET settled_at = business_now() WHERE id = $1", made.id)
@@ -114,7 +39,7 @@ async def test_nobody_stumbles_over_the_page(shop: Shop, size: tuple[int, int, b
         shop.token = token
         page = await shop.open(size, dark=dark)
         await picture(page, f"{name}-{shown}")
-        assert await page.run(FAULTS) == []
+        assert await faults(page) == []
 
 
 async def test_a_promise_is_made_with_a_thumb(shop: Shop) -> None:
@@ -128,7 +53,7 @@ async def test_a_promise_is_made_with_a_thumb(shop: Shop) -> None:
     assert "more than is open" in await page.text()
     assert await page.run("document.querySelector('#amount1').value") == "2000"
     assert await page.run("document.querySelector('details:has(#date1)').open") is True
-    assert await page.run(FAULTS) == []
+    assert await faults(page) == []
     await picture(page, "promise-wrong")
 
     await page.set("#amount1", "")
@@ -136,7 +61,7 @@ async def test_a_promise_is_made_with_a_thumb(shop: Shop) -> None:
     assert "Thank you! We have noted when you will pay." in await page.text()
     assert await shop.stops(made) == [("promise", "promise")]
     assert await page.run("location.pathname") == f"/pay/{made.token}"
-    assert await page.run(FAULTS) == []
+    assert await faults(page) == []
     await picture(page, "promise-made")
 
 
