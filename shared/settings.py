@@ -6,6 +6,7 @@ is wrong at once. Each field's description says what the value should be: it is 
 
 import sys
 from collections.abc import Iterable
+from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, NoReturn, Self, TypeVar
@@ -16,6 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
+from shared.kernel.caps import Caps
 from shared.kernel.money import parse_currency
 
 PREFIX = "DUNNOCK_"
@@ -117,6 +119,22 @@ class PriceSettings(Settings):
     cost_currency: Annotated[str, AfterValidator(parse_currency)] = Field(
         "EUR", description="ISO 4217 currency of all prices of channels"
     )
+
+
+class ContactSettings(Settings):
+    """How often a customer is contacted at most, whatever the flow: the dispatcher keeps to it, the scheduler foresees it."""
+
+    cap_per_day: int | None = Field(None, ge=1, description="reminders a customer gets a day at most; empty: no limit")
+    cap_per_week: int | None = Field(
+        None, ge=1, description="reminders a customer gets a week at most; empty: no limit"
+    )
+    contact_gap: int = Field(0, ge=0, description="seconds between two reminders to a customer, at least; 0: none")
+
+    @property
+    def caps(self) -> Caps:
+        return Caps(
+            self.cap_per_day, self.cap_per_week, timedelta(seconds=self.contact_gap) if self.contact_gap else None
+        )
 
 
 class LedgerSettings(Settings):

@@ -4,7 +4,14 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from shared.settings import BusSettings, DistributedSettings, LedgerSettings, PriceSettings, Settings
+from shared.settings import (
+    BusSettings,
+    ContactSettings,
+    DistributedSettings,
+    LedgerSettings,
+    PriceSettings,
+    Settings,
+)
 from shared.web.fields import parse_country, parse_language, parse_zone
 
 
@@ -27,7 +34,7 @@ class DefaultCreditor(Settings):
     creditor_iban: str | None = Field(None, max_length=34, description="bank account of the default creditor")
 
 
-class SchedulerSettings(DefaultCreditor, PriceSettings):
+class SchedulerSettings(DefaultCreditor, PriceSettings, ContactSettings):
     """The loops' pace. Seconds, unless the name says otherwise."""
 
     due_poll: float = Field(0.3, gt=0, le=60, description="seconds between two looks for due reminders")

@@ -79,6 +79,7 @@ def build(
         hold_for=timedelta(days=settings.hold_days),
         sandbox=sandbox,
         prices=settings,
+        caps=settings.caps,
     )
 
     async def start() -> None:

@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import asyncpg
 
+from shared.kernel.caps import Caps
+
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
@@ -29,32 +31,7 @@ class Wanted:
     alternatives: int
     reason: str | None = None
     together: int | None = None
-    caps: "Caps | None" = None
-
-
-@dataclass(frozen=True, slots=True)
-class Caps:
-    """At most so many contacts of a customer; None is no limit. The delivery and the thank-you do not count."""
-
-    per_day: int | None = None
-    per_week: int | None = None
-    gap: timedelta | None = None
-
-    def within(self, other: "Caps | None") -> "Caps":
-        """The stricter of both in each."""
-        if other is None:
-            return self
-        return Caps(
-            _least(self.per_day, other.per_day), _least(self.per_week, other.per_week), _most(self.gap, other.gap)
-        )
-
-
-def _least(one: int | None, other: int | None) -> int | None:
-    return min((limit for limit in (one, other) if limit is not None), default=None)
-
-
-def _most(one: timedelta | None, other: timedelta | None) -> timedelta | None:
-    return max((gap for gap in (one, other) if gap is not None), default=None)
+    caps: Caps | None = None
 
 
 class Claim(NamedTuple):

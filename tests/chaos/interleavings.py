@@ -21,8 +21,9 @@ from services.dispatcher.domain.ports import Gate, GateClosed
 from services.payments.handlers.record_payment import DEADLINE, PaymentRecorder
 from services.payments.wiring import LIMITS, ROLE
 from shared.db.engine import Database
+from shared.kernel.caps import Caps
 from shared.ledger.money import PaymentSaid
-from shared.ledger.send import Caps, Recorded, Wanted, claim, record
+from shared.ledger.send import Recorded, Wanted, claim, record
 from tests import factories
 from tests.chaos.seed import due_invoices
 

@@ -10,7 +10,8 @@ from datetime import datetime, timedelta
 
 import asyncpg
 
-from shared.ledger.send import Caps, Claim, Recorded, Wanted, claim
+from shared.kernel.caps import Caps
+from shared.ledger.send import Claim, Recorded, Wanted, claim
 
 WAYS = ("email", "sms")
 LEASE = timedelta(hours=1)

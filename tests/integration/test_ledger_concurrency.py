@@ -12,9 +12,10 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
+from shared.kernel.caps import Caps
 from shared.ledger.due import queue_due, sweep_leases
 from shared.ledger.money import PaymentRecorded, PaymentSaid, match_by_name, match_waiting, record_payment
-from shared.ledger.send import Caps, Claim, Receipt, Recorded, Wanted, claim, receive, record, request_replan
+from shared.ledger.send import Claim, Receipt, Recorded, Wanted, claim, receive, record, request_replan
 from tests import factories
 from tests.integration.ledger_database import connect
 from tests.integration.ledger_plan import plan

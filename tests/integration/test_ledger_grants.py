@@ -9,6 +9,7 @@ import asyncpg
 import pytest
 
 from shared.db.engine import Database
+from shared.kernel.caps import Caps
 from shared.ledger.due import queue_due, skip_queued, sweep_queued
 from shared.ledger.money import (
     Stop,
@@ -21,7 +22,6 @@ from shared.ledger.money import (
     release_holds,
     undo_allocation,
 )
-from shared.ledger.send import Caps
 from tests import factories
 from tests.integration.ledger_database import connect
 from tests.integration.ledger_workers import take

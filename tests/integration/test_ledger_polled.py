@@ -9,9 +9,10 @@ from itertools import permutations
 import asyncpg
 import pytest
 
+from shared.kernel.caps import Caps
 from shared.ledger.due import queue_due
 from shared.ledger.money import PaymentSaid, Polled, record_payment, record_poll
-from shared.ledger.send import Caps, Wanted, claim
+from shared.ledger.send import Wanted, claim
 from tests import factories
 from tests.integration.ledger_database import connect
 

@@ -8,9 +8,10 @@ from decimal import Decimal
 import asyncpg
 import pytest
 
+from shared.kernel.caps import Caps
 from shared.ledger.money import judge_promises, place_promise
 from shared.ledger.promise import Promised, PromisedDay
-from shared.ledger.send import Caps, Receipt, Recorded, Wanted, claim, hasten, record
+from shared.ledger.send import Receipt, Recorded, Wanted, claim, hasten, record
 from tests import factories
 from tests.integration.ledger_checks import check_at_rest
 from tests.integration.ledger_database import connect

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from twilio.request_validator import RequestValidator
 
+from shared.kernel.caps import Caps
 from shared.ledger.due import sweep_leases
 from shared.ledger.money import Stop, place_hold
-from shared.ledger.send import Caps, Wanted, carry, claim, riders
+from shared.ledger.send import Wanted, carry, claim, riders
 from tests import factories
 from tests.integration.dispatcher_running import PUBLIC, TOKEN, Dispatcher, running
 from tests.integration.test_dispatcher_sending import PHONE, bounce

@@ -37,7 +37,8 @@ from shared.bus.port import Delivery
 from shared.crash import crash_point
 from shared.db.engine import Database
 from shared.flow import FOREVER
-from shared.ledger.send import Caps, Claim, Recorded, Wanted, carry, claim, give_back
+from shared.kernel.caps import Caps
+from shared.ledger.send import Claim, Recorded, Wanted, carry, claim, give_back
 from shared.messages import BadMessage, RemindersDue
 from shared.routing import FRICTION
 from shared.settings import LedgerSettings
