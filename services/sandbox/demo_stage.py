@@ -14,6 +14,7 @@ import httpx
 from services.sandbox.demo_process import DemoFailed
 
 _PLACE = re.compile(r"http://127\.0\.0\.1:\d+/pay/[\w-]+")
+_VERSIONS = re.compile(r" \[flow [^]]*\]")
 _DATE = re.compile(r"\b([A-Z][a-z]{2})[a-z]* (\d{1,2}), (\d{4})\b")
 WIDTH = 108
 
@@ -79,10 +80,12 @@ class Stage:
         return (moment.astimezone(UTC).date() - self.first_day).days + 1
 
     def timeline(self, invoice: str) -> None:
+        """Without the versions of flow and texts, which are all the first here."""
         for event in self.call("GET", f"/v1/invoices/{invoice}/timeline?limit=100")["items"]:
             at = datetime.fromisoformat(event["at"])
             lead = f"  day {self.day_of(at):2} {at.astimezone(UTC):%H:%M}  "
-            say(textwrap.fill(self.tidy(event["text"]), WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead)))
+            text = _VERSIONS.sub("", self.tidy(event["text"]))
+            say(textwrap.fill(text, WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead)))
 
 
 def indented(text: str) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
+from shared.flow import standard
+from tests import factories
 from tests.integration.dispatcher_running import Dispatcher, running
 
 TEXT = {"subject": "Ojo: {{ invoice_number }}", "text": "Hola {{ customer_name }}: {{ pay_url }}"}
@@ -135,6 +137,67 @@ async def test_own_texts_are_listed_newest_version_each(dispatcher: Dispatcher) 
     rest = (await dispatcher.http.get("/v1/templates", params={"cursor": page["next_cursor"]})).json()
     assert [one["locale"] for one in rest["items"]] == ["pt-BR"]
     assert len((await dispatcher.http.get("/v1/templates?name=overdue")).json()["items"]) == 2
+
+
+async def test_an_attempt_keeps_the_text_and_version_that_it_was_made_of(dispatcher: Dispatcher) -> None:
+    _, shipped = await dispatcher.due(customer_columns={"locale": "es-CO"})
+    await dispatcher.send(shipped)
+    await put(dispatcher)
+    await put(dispatcher, text="{{ customer_name }}, {{ pay_url }}")
+    _, own = await dispatcher.due(customer_columns={"locale": "es-CO"})
+    await dispatcher.send(own)
+
+    built_in = (await dispatcher.http.get("/v1/templates/overdue/email/es")).json()
+    newest = (await dispatcher.http.get(PATH)).json()
+    assert built_in["wording"].startswith("overdue/email/es@shipped-")
+    assert (await wording(dispatcher, shipped), await wording(dispatcher, own)) == (
+        built_in["wording"],
+        newest["wording"],
+    )
+    assert newest["wording"] == "overdue/email/es-CO@2"
+
+
+async def test_a_withdrawn_text_gives_way_to_the_next_and_stays_readable(dispatcher: Dispatcher) -> None:
+    await put(dispatcher)
+    assert (await dispatcher.http.delete(PATH)).status_code == 204
+    _, reminder = await dispatcher.due(customer_columns={"locale": "es-CO"})
+    await dispatcher.send(reminder)
+    assert str(dispatcher.mails()[-1]["Subject"]).startswith("Recordatorio")
+
+    assert [(await dispatcher.http.request(verb, PATH)).status_code for verb in ("GET", "DELETE")] == [404, 404]
+    assert (await dispatcher.http.get("/v1/templates")).json()["items"] == []
+    listed = (await dispatcher.http.get(f"{PATH}/versions")).json()["items"]
+    assert [(one["version"], one["withdrawn"]) for one in listed] == [(2, True), (1, False)]
+    again = await put(dispatcher)
+    assert (again.status_code, again.json()["version"], (await dispatcher.http.get(PATH)).status_code) == (201, 3, 200)
+
+
+async def test_a_text_that_a_flow_in_force_needs_is_not_withdrawn(dispatcher: Dispatcher) -> None:
+    made, reminder = await dispatcher.due()
+    spec = standard().to_dict()
+    told = next(index for index, step in enumerate(spec["steps"]) if step["id"] == "overdue")
+    spec["steps"][told] |= {"message": "our-words", "channels": ["email"]}
+    await dispatcher.owner.execute("UPDATE flow_version SET spec = $1 WHERE id = $2", spec, made.flow_version_id)
+    path = "/v1/templates/our-words/email"
+    for locale in ("en", "pt"):
+        await put(dispatcher, f"{path}/{locale}")
+    assert (await dispatcher.http.delete(f"{path}/pt")).status_code == 204
+
+    kept = await dispatcher.http.delete(f"{path}/en")
+    assert kept.status_code == 409
+    assert "step 'overdue' of flow 'standard', version 1, says it" in kept.json()["detail"]
+    assert "those who speak en would have no text" in kept.json()["detail"]
+    await dispatcher.send(reminder)
+    assert str(dispatcher.mails()[-1]["Subject"]).startswith("Ojo")
+
+    await factories.flow_version(dispatcher.owner, version=2)
+    assert (await dispatcher.http.delete(f"{path}/en")).status_code == 409, "an open invoice follows version 1 still"
+    await dispatcher.owner.execute("UPDATE invoice SET settled_at = now() WHERE id = $1", made.id)
+    assert (await dispatcher.http.delete(f"{path}/en")).status_code == 204
+
+
+async def wording(dispatcher: Dispatcher, reminder: int) -> Any:
+    return await dispatcher.owner.fetchval("SELECT wording FROM attempt WHERE reminder_id = $1", reminder)
 
 
 async def preview(dispatcher: Dispatcher, status: int = 200, **body: Any) -> Any:

@@ -87,6 +87,9 @@ async def test_nobody_is_a_404_and_asks_for_a_key(app: Scheduler) -> None:
     assert 401 == (await app.http.get("/v1/customers/nobody/channels", headers={"Authorization": ""})).status_code
 
 
+WORDING = "invoice/sms/pt-BR@3"
+
+
 async def test_the_decision_behind_an_attempt_is_in_the_invoice_and_on_the_timeline(app: Scheduler) -> None:
     await app.accept()
     async with app.owner.connection() as owner:
@@ -97,7 +100,9 @@ async def test_the_decision_behind_an_attempt_is_in_the_invoice_and_on_the_timel
         assert row is not None
         reminder, invoice, point = row
         await owner.execute("UPDATE reminder SET send_until = now() + interval '1 day' WHERE id = $1", reminder)
-        await factories.attempt(owner, reminder, point, "accepted", channel="sms", provider="twilio", why=DECIDED)
+        await factories.attempt(
+            owner, reminder, point, "accepted", channel="sms", provider="twilio", why=DECIDED, wording=WORDING
+        )
         await owner.execute(
             "INSERT INTO event (invoice_id, reminder_id, kind, data) VALUES ($1, $2, 'attempt.accepted', $3)",
             invoice,
@@ -109,8 +114,10 @@ async def test_the_decision_behind_an_attempt_is_in_the_invoice_and_on_the_timel
     assert f"{why}; left out push: no provider" == attempt["decision"]
     items = (await app.http.get("/v1/invoices/INV-1/timeline")).json()["items"]
     [said] = [item for item in items if item["kind"] == "attempt.accepted"]
-    assert said["text"].endswith(f": {why}.")
-    assert attempt["decision"] == said["data"]["decision"]
+    assert said["text"].endswith(f": {why} [flow 'standard', version 1; text 'invoice' in pt-BR, version 3].")
+    assert (attempt["decision"], WORDING) == (said["data"]["decision"], said["data"]["wording"])
+    listed = (await app.http.get("/v1/reminders?limit=100")).json()["items"]
+    assert [WORDING] == [one["wording"] for shown in listed for one in shown["attempts"]]
 
 
 async def test_a_channel_that_a_dispatcher_brought_may_be_named_in_flows_and_by_customers(app: Scheduler) -> None:

@@ -5,6 +5,7 @@ import pytest
 from tests.scenarios.story import Case
 
 PHONE = "+4915112345678"
+VERSIONS = "[flow 'standard', version 1; text 'invoice' in en, as shipped]"
 GONE = "5.1.1 failed smtp; 550 5.1.1 The email account does not exist"
 
 
@@ -21,9 +22,9 @@ def test_after_a_bounce_the_text_message_says_so_and_later_reminders_start_there
     told = [line.removeprefix("day 1: ") for line in case.timeline()]
     assert told == [
         "The invoice was accepted and 7 messages were planned.",
-        "'deliver-invoice' went out by email to b***@x.sandbox.test.",
+        f"'deliver-invoice' went out by email to b***@x.sandbox.test {VERSIONS}.",
         f"'deliver-invoice' did not arrive by email to b***@x.sandbox.test ({GONE}); the address is no longer used: bounced.",
-        "'deliver-invoice' went out by SMS to +4*****5678.",
+        f"'deliver-invoice' went out by SMS to +4*****5678 {VERSIONS}.",
         "'deliver-invoice' arrived by SMS to +4*****5678.",
     ]
 

@@ -52,6 +52,16 @@ def test_no_sentence_breaks_on_an_event_without_data(kind: str):
         ("reminder.cancelled", Said({"reason": "paid"}, "overdue"), "'overdue' was cancelled: it is paid."),
         ("payment.confirmed", Said({"amount": "10.00", "currency": "EUR"}), "A payment of 10.00 EUR came in."),
         ("payment.reversed", Said({}), "A payment was taken back: all of it."),
+        (
+            "attempt.accepted",
+            Said({"channel": "sms"}, "overdue", flow="flow 'gentle', version 2", wording="overdue/sms/pt-BR@3"),
+            "'overdue' went out by SMS [flow 'gentle', version 2; text 'overdue' in pt-BR, version 3].",
+        ),
+        (
+            "attempt.accepted",
+            Said({"channel": "sms"}, "overdue", wording="late/sms/en@shipped-0a1b2c3d"),
+            "'overdue' went out by SMS [text 'late' in en, as shipped].",
+        ),
         ("something.new", Said({"reason": "paid"}), "something.new: it is paid."),
     ],
 )

@@ -20,8 +20,8 @@ async def withdraw(tx: asyncpg.Connection, key: Key) -> None:
         raise NotFound(f"nobody has written {key.name!r} for {key.channel} in {key.locale!r}")
     if (dumb := await _left_without(tx, key)) and (places := await _places(tx, key)):
         raise Conflict(
-            f"it is needed: {'; '.join(places)}; without it nobody who speaks {', '.join(dumb)} would have a text for "
-            f"{key.name!r} on {key.channel}. PUT another language first, or take it out of the flow"
+            f"it is needed: {'; '.join(places)}; without it those who speak {', '.join(dumb)} would have no text "
+            f"for {key.name!r} on {key.channel}. PUT another language first, or take it out of the flow"
         )
     await templates.withdraw(tx, key)
 

@@ -28,6 +28,12 @@ class AttemptOut(Answer):
     at: datetime
     detail: str | None = None
     decision: str | None = Field(None, examples=["email was the cheapest of email, SMS"])
+    wording: str | None = Field(
+        None,
+        examples=["overdue/email/pt@3"],
+        description="the text and version that it was made of: the path under /v1/templates, and after @ the version, or "
+        "`shipped-` and a hash of a built-in text",
+    )
 
 
 class ReminderOut(Answer):
@@ -164,6 +170,7 @@ def _attempt_out(row: AttemptRow) -> AttemptOut:
         at=row.at,
         detail=row.detail,
         decision=why_said(row.why),
+        wording=row.wording,
     )
 
 

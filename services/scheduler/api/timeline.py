@@ -1,6 +1,5 @@
 """Everything that happened to an invoice or was decided about it, in order, each with its reason."""
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -21,6 +20,7 @@ from shared.web.problems import declared
 from shared.web.strict import strict_router
 
 router = strict_router("invoices")
+ACCEPTED = "attempt.accepted"
 
 
 class EventOut(Answer):
@@ -54,13 +54,18 @@ async def get_timeline(invoice_id: str, parts: Parts, paging: Paged) -> Page[Eve
 def _out(row: EventRow) -> EventOut:
     step = None if row.step is None else step_name(row.step, row.leg or "")
     said = Said(
-        row.data, step, mask(row.address) if row.address else None, row.provider, row.words, worth_telling(row.why)
+        row.data,
+        step,
+        mask(row.address) if row.address else None,
+        row.provider,
+        row.words,
+        worth_telling(row.why),
+        f"flow '{row.flow}', version {row.flow_version}" if row.flow is not None else None,
+        row.wording if row.kind == ACCEPTED else None,
     )
-    if row.flow is not None:
-        said = replace(said, flow=f"flow '{row.flow}', version {row.flow_version}")
     about = {"step": step, "occurrence": row.occurrence, "address_masked": said.address, "words": row.words}
     about |= {"flow": row.flow, "flow_version": row.flow_version}
-    if row.kind == "attempt.accepted":
-        about["decision"] = why_said(row.why)
+    if row.kind == ACCEPTED:
+        about |= {"decision": why_said(row.why), "wording": row.wording}
     data = {**row.data, **{name: value for name, value in about.items() if value is not None}}
     return EventOut(at=row.at, kind=row.kind, text=sentence(row.kind, said), data=data)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+from shared.content.catalog import SHIPPED
 from shared.kernel.money import amount_text
 
 REASONS: Mapping[str, str] = {
@@ -59,7 +60,7 @@ HOLDS: Mapping[str, str] = {
     "said_paid": "The customer's word that it is paid", "in_flight": "A payment under way",
 }  # fmt: skip
 RULED = frozenset(
-    f"reminder.{what}" for what in ("skipped", "failed", "capped", "moved", "grouped")
+    ["attempt.accepted", *(f"reminder.{what}" for what in ("skipped", "failed", "capped", "moved", "grouped"))]
 )  # by the flow's rules
 ACTIONS: Mapping[str, str] = {
     "assume_sent": "it counts as sent",
@@ -83,7 +84,8 @@ CHANGES: Mapping[str, str] = {
 class Said:
     """What a sentence is made of. `address` is masked; `step` is the reminder's, with `.then` where it follows one; `words`
     are a customer's own; `why` is the decision behind an attempt, where it was not plainly the cheapest way; `flow`
-    the version that decided, such as "flow 'standard', version 2"."""
+    the version that decided, such as "flow 'standard', version 2"; `wording` the text that a message was made of, such as
+    'overdue/email/pt@3'."""
 
     data: Mapping[str, Any]
     step: str | None = None
@@ -92,6 +94,18 @@ class Said:
     words: str | None = None
     why: str | None = None
     flow: str | None = None
+    wording: str | None = None
+
+    @property
+    def versions(self) -> str:
+        """ " [flow 'standard', version 2; text 'overdue' in pt, version 3]", as far as they are known."""
+        known = [self.flow] if self.flow else []
+        if self.wording:
+            path, _, version = self.wording.rpartition("@")
+            message, _, locale = path.split("/")
+            worded = "as shipped" if version.startswith(SHIPPED) else f"version {version}"
+            known.append(f"text '{message}' in {locale}, {worded}")
+        return f" [{'; '.join(known)}]" if known else ""
 
     @property
     def name(self) -> str:
@@ -132,7 +146,7 @@ class Said:
 def sentence(kind: str, said: Said) -> str:
     made = SENTENCES.get(kind)
     text = made(said) if made else f"{kind}{said.because}"
-    return f"{text} [{said.flow}]." if said.flow and kind in RULED else f"{text}."
+    return f"{text}{said.versions if kind in RULED else ''}."
 
 
 def _accepted(said: Said) -> str:

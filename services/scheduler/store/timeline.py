@@ -10,7 +10,7 @@ import asyncpg
 @dataclass(frozen=True, slots=True)
 class EventRow:
     """`address` and `provider` are of the attempt that the event speaks of; `words` the customer's own, of a
-    reply; `why` the decision that the attempt was made by; `flow`, `flow_version`
+    reply; `why` the decision that the attempt was made by, `wording` the text; `flow`, `flow_version`
     what the reminder was planned from."""
 
     id: int
@@ -25,13 +25,14 @@ class EventRow:
     provider: str | None
     words: str | None
     why: str | None
+    wording: str | None
     flow: str | None
     flow_version: int | None
 
 
 _TIMELINE = """
 SELECT e.id, e.at, e.kind, e.data, e.reminder_id, r.step, r.leg, r.occurrence, p.address, a.provider, y.body, a.why,
-       f.name, f.version
+       a.wording, f.name, f.version
   FROM event e LEFT JOIN reminder r ON r.id = e.reminder_id
   LEFT JOIN flow_version f ON f.id = r.flow_version_id
   LEFT JOIN attempt a ON a.reminder_id = e.reminder_id AND a.fence = (e.data->>'fence')::integer AND e.kind LIKE

@@ -81,6 +81,7 @@ class AttemptRow:
     at: datetime
     detail: str | None
     why: str | None
+    wording: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ SELECT r.id, r.invoice_id, i.ref, n.no, r.step, r.occurrence, r.leg, r.state, r.
   FROM reminder r JOIN invoice i ON i.id = r.invoice_id LEFT JOIN installment n ON n.id = r.installment_id
 """
 _ATTEMPTS = """
-SELECT a.reminder_id, a.channel, p.address, a.provider, a.state, a.cost, a.at, a.detail, a.why
+SELECT a.reminder_id, a.channel, p.address, a.provider, a.state, a.cost, a.at, a.detail, a.why, a.wording
   FROM attempt a JOIN contact_point p ON p.id = a.contact_point_id
  WHERE a.reminder_id = ANY($1::bigint[]) ORDER BY a.reminder_id, a.fence
 """
