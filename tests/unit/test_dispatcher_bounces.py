@@ -4,7 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dispatcher.domain.bounces import BounceKind, classify
+from services.dispatcher.domain.bounce_words import GONE, OTHERWISE
+from services.dispatcher.domain.bounce_words import plain as words_of
+from services.dispatcher.domain.bounces import BounceKind, classify, judge
 from tests.doubles.bounces import dsn, plain
 
 
@@ -89,12 +91,68 @@ def test_a_feedback_report_is_a_complaint() -> None:
         ("The following address failed: 550 user unknown", BounceKind.HARD),
         ("552 5.2.2 The mailbox is over its quota", BounceKind.SOFT),
         ("451 4.3.0 could not deliver, giving up", BounceKind.SOFT),
-        ("Something went wrong", BounceKind.UNKNOWN),
-        ("Something went wrong\n--- Original message ---\n550 5.1.1 user unknown", BounceKind.UNKNOWN),
+        ("Something went wrong", BounceKind.SOFT),
+        ("Something went wrong\n--- Original message ---\n550 5.1.1 user unknown", BounceKind.SOFT),
+        ("Your message has not yet been delivered. We will continue to try.", BounceKind.DELAYED),
+        ("El usuario no existe en este servidor", BounceKind.HARD),
+        ("This user doesn't have an account here (ana@customer.test)", BounceKind.HARD),
+        ("<b>Unable to deliver</b>: the user&#39;s mailbox is full", BounceKind.SOFT),
     ],
 )
 def test_a_server_without_the_standard_report_is_read_by_its_own_words_only(body: str, kind: BounceKind) -> None:
     assert kind == classify(plain("Mail delivery failed", body)).kind
+
+
+def test_what_a_server_says_without_a_failure_is_kept_as_unknown() -> None:
+    assert BounceKind.UNKNOWN == classify(plain("Notice", "Something went wrong")).kind
+
+
+def test_a_subject_that_repeats_ours_is_no_reason() -> None:
+    assert (
+        BounceKind.HARD
+        == classify(plain("Undeliverable: Your storage invoice", "<ana@customer.test>: no such user")).kind
+    )
+
+
+def test_an_absence_note_is_known_by_its_encoded_subject() -> None:
+    mail = plain("=?iso-8859-1?Q?Respuesta_autom=E1tica?=", "Estoy fuera.", "ana@customer.test")
+    assert BounceKind.OUT_OF_OFFICE == classify(mail).kind
+
+
+def test_a_report_without_a_diagnosis_is_judged_by_what_it_tells_people() -> None:
+    mail = dsn("5.0.0", "").replace(b"could not deliver your mail", b"found no such user here")
+    assert BounceKind.HARD == classify(mail).kind
+
+
+@pytest.mark.parametrize("code", ["5.2.2", "5.2.3", "5.3.4"])
+def test_a_code_that_says_full_or_too_large_is_soft_whatever_the_words(code: str) -> None:
+    assert BounceKind.SOFT == judge(code, "user unknown")
+
+
+def test_where_words_say_both_the_code_decides() -> None:
+    assert [BounceKind.HARD, BounceKind.SOFT] == [judge(code, "user unknown, blocked") for code in ("5.1.1", "5.7.1")]
+
+
+def test_no_phrase_stands_under_two_reasons() -> None:
+    phrases = [phrase for table in (GONE, OTHERWISE) for each in table.values() for phrase in each]
+    assert sorted(set(phrases)) == sorted(phrases)
+    assert [] == [phrase for phrase in phrases if words_of(phrase).strip() != phrase]
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        dsn("5.1.1", "550 user \0 unknown", to="an\0a@customer.test"),
+        dsn("5.1.1", "550 user unknown").replace(b"unknown", b"unknown \xed\xa0\x80\xff"),
+        plain("Undeliverable =?utf-8?B?AAA=?= \0", "no such user \0"),
+    ],
+)
+def test_what_is_kept_of_a_mail_fits_into_a_database(mail: bytes) -> None:
+    bounce = classify(mail)
+
+    assert BounceKind.HARD == bounce.kind
+    assert "\0" not in bounce.detail + bounce.code + bounce.address
+    assert bounce.detail.encode()
 
 
 def test_a_reply_of_a_person_is_kept_as_unknown() -> None:

@@ -1,61 +1,45 @@
 """What a mail to the bounce address says about the mail that caused it.
 
-Hard only on evidence that the address itself is dead: the enhanced code (RFC 3463) first, then the server's words.
-Anything else that failed is soft. An automatic reply is never a bounce, nor is a challenge (a filter that asks the sender
-to prove that it is a person: nobody answers, a clerk may), and "still trying" changes nothing.
+Hard only on evidence that the address itself is dead: the enhanced code (RFC 3463) and the server's words
+(bounce_words.py). Anything else that failed is soft. An automatic reply is never a bounce, nor is a challenge (a filter
+that asks the sender to prove that it is a person: nobody answers, a clerk may), and "still trying" changes nothing.
 Which attempt is meant comes from the signed return path, never from the content.
 """
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from email import message_from_bytes
+from email.header import decode_header, make_header
 from email.message import Message
 from enum import StrEnum
 from itertools import islice
 
 from flufl.bounce import all_failures
 
+from services.dispatcher.domain.bounce_words import (
+    ASKS_WHO_WE_ARE,
+    AWAY,
+    FAILED,
+    GONE,
+    OTHERWISE,
+    STILL_TRYING,
+    plain,
+    reason,
+    says,
+)
+
 _READ_BYTES = 512 * 1024
 _READ_PARTS = 40
 _READ_TEXT = 20_000
 
+# RFC 3463: the address or its domain is dead; full, too large, content; all others say too little without words.
 _HARD_CODES = frozenset({"5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1", "5.4.1", "5.4.4"})
+_SOFT_CODES = frozenset({"5.2.2", "5.2.3", "5.2.4", "5.3.4", "5.6.0"})
 _VAGUE_CODES = frozenset({"", "5.0.0", "5.5.0", "5.3.0", "5.7.1", "5.7.0"})
-_SOFT_WORDS = re.compile(
-    r"quota|mailbox (is )?full|over ?(its )?limit|insufficient (disk|system|storage)|spam|blocked|"
-    r"black ?list|blocklist|"
-    r"reputation|policy|dmarc|spf|dkim|content|virus|too (large|big|many)|size (limit|exceed)|temporar|try again|"
-    r"greylist|timed? ?out|rate limit|deferred|loop",
-    re.IGNORECASE,
-)
-_HARD_WORDS = re.compile(
-    r"(user|recipient|mailbox|address|account|alias|member) ?(name)? ?(is |was |has been |does )?"
-    r"(unknown|not (found|exist|known|valid|listed|available|local)|invalid|unavailable|disabled|deactivated|"
-    r"inactive|closed|"
-    r"rejected|suspended|no longer)|"
-    r"(no such|unknown|invalid|non-?existent|bad destination|not a valid) (local )?"
-    r"(user|recipient|mailbox|address|account|email)|"
-    r"(does not|doesn't|not) exist|no mailbox (here|by that)|not our customer|"
-    r"host (or domain name )?(unknown|not found)|"
-    r"domain (name )?not found|unrouteable address|nullmx|does not accept mail",
-    re.IGNORECASE,
-)
-_ENHANCED = re.compile(r"(?<![\d.])([245]\.\d{1,2}\.\d{1,3})(?![\d.])")
+_ENHANCED = re.compile(r"(?<![\d.])([45]\.\d{1,2}\.\d{1,3})(?![\d.])")
 _REPLY_CODE = re.compile(r"(?<![\d.-])(4[25][0-9]|55[0-4])(?=[ \-#:])")
-_AWAY_SUBJECT = re.compile(
-    r"out of (the )?office|automatic reply|auto[- ]?reply|auto[- ]?response|on vacation|away from|"
-    r"fuera de (la )?oficina|"
-    r"respuesta autom|resposta autom|ausente|aus[eê]ncia|abwesen|automatische antwort|absence|r[eé]ponse automatique",
-    re.IGNORECASE,
-)
-_CHALLENGE_SUBJECT = re.compile(
-    r"(confirm|verif\w*|validate|authenticate) (your |this |the )?(e-?mail|message|delivery|sender|identity|address)|"
-    r"(sender|message) (verification|confirmation|authorization)|challenge|are you (a )?human|"
-    r"waiting for (your )?(approval|verification)|to deliver your (e-?mail|message)|"
-    r"confirme? (su|seu|sua|el) (correo|mensaje|e-?mail|mensagem)",
-    re.IGNORECASE,
-)
 _CHALLENGERS = (
     "X-Boxbe-Message-ID",
     "X-Spamarrest-Noauth",
@@ -63,7 +47,12 @@ _CHALLENGERS = (
     "X-Qurb-Challenge",
     "X-ChoiceMail-Registration-Request",
 )
-_QUOTED = re.compile(r"(?im)^-+ ?(?:this is a copy|original message|message header|returned message)")
+_QUOTED = re.compile(
+    r"(?im)^\W*(?:this is a copy|here is a copy|below this line|enclosed is a copy|attachment is a copy|the header of the"
+    r"|(?:start of )?(?:original|returned|unsent) (?:message|mail)|message (?:header|text|body)|header of the source mail"
+    r"|received: |return-path: |mime-version: )"
+)
+_QUOTED_LINE = re.compile(r"(?im)^\W*(?:subject|asunto|assunto|betreff|objet): .*")
 _DAEMON = re.compile(r"mailer-daemon|postmaster|mail delivery|bounce|no-?reply@.*mail", re.IGNORECASE)
 
 
@@ -99,35 +88,32 @@ def classify(raw: bytes) -> Bounce:
 
 
 def judge(enhanced: str, text: str) -> BounceKind:
-    """HARD or SOFT for a definite failure with this code and these words."""
-    if enhanced.startswith("4"):
+    """HARD or SOFT for a definite failure with this code and these words; where they differ, the code decides."""
+    if enhanced.startswith("4") or enhanced in _SOFT_CODES:
         return BounceKind.SOFT
-    if enhanced in _HARD_CODES:
-        return BounceKind.SOFT if enhanced in ("5.1.0", "5.4.1", "5.2.1") and _soft(text) else BounceKind.HARD
-    if enhanced in _VAGUE_CODES and _HARD_WORDS.search(text) and not _soft(text):
-        return BounceKind.HARD
-    return BounceKind.SOFT
-
-
-def _soft(text: str) -> bool:
-    return _SOFT_WORDS.search(text) is not None
+    words = plain(text)
+    gone, otherwise = reason(words, GONE), reason(words, OTHERWISE)
+    if bool(gone) == bool(otherwise):
+        return BounceKind.HARD if enhanced in _HARD_CODES else BounceKind.SOFT
+    return BounceKind.HARD if gone else BounceKind.SOFT
 
 
 def _classify(mail: Message) -> Bounce:
     parts = list(islice(mail.walk(), _READ_PARTS))
-    kinds = {part.get_content_type() for part in parts}
-    if "message/feedback-report" in kinds:
-        return Bounce(BounceKind.COMPLAINT, _clip(str(mail.get("Subject", "feedback report"))))
-    for report in _reports(parts):
+    subject = _subject(mail)
+    if any(part.get_content_type() == "message/feedback-report" for part in parts):
+        return Bounce(BounceKind.COMPLAINT, subject)
+    said = _own_words(parts)
+    if _is_challenge(mail, subject, said):
+        return Bounce(BounceKind.CHALLENGE, subject)
+    for report in _reports(parts, said):
         return report
-    if _is_challenge(mail):
-        return Bounce(BounceKind.CHALLENGE, _clip(str(mail.get("Subject", ""))))
-    if _is_automatic_reply(mail):
-        return Bounce(BounceKind.OUT_OF_OFFICE, _clip(str(mail.get("Subject", ""))))
-    return _from_words(mail, parts)
+    if _is_automatic_reply(mail, subject):
+        return Bounce(BounceKind.OUT_OF_OFFICE, subject)
+    return _from_words(mail, subject, said)
 
 
-def _reports(parts: list[Message]) -> Iterator[Bounce]:
+def _reports(parts: list[Message], said: str) -> Iterator[Bounce]:
     """What each recipient block of a delivery status says; the first failure counts, else the first of any kind."""
     blocks = [
         block
@@ -137,66 +123,93 @@ def _reports(parts: list[Message]) -> Iterator[Bounce]:
         if isinstance(block, Message) and block.get("Action")
     ]
     blocks.sort(key=lambda block: not _action(block).startswith(("fail", "error")))
-    return map(_from_block, blocks)
+    return (_from_block(block, said) for block in blocks)
 
 
 def _action(block: Message) -> str:
     return str(block.get("Action", "")).strip().lower()
 
 
-def _from_block(block: Message) -> Bounce:
-    action, said = _action(block), _clip(str(block.get("Diagnostic-Code", "")))
-    status = _first(_ENHANCED, str(block.get("Status", "")))
-    address = str(block.get("Original-Recipient") or block.get("Final-Recipient") or "").rpartition(";")[2].strip(" <>")
+def _from_block(block: Message, said: str) -> Bounce:
+    action, diagnostic = _action(block), str(block.get("Diagnostic-Code", ""))
+    status = str(block.get("Status", ""))
+    address = _clip(str(block.get("Original-Recipient") or block.get("Final-Recipient") or ""))
+    address = address.rpartition(";")[2].strip(" <>")
+    code = _first(_ENHANCED, status)
     # Gateways often write a vague status over the precise one that the last server gave.
-    code = _first(_ENHANCED, said) or status if status in _VAGUE_CODES else status
+    if code in _VAGUE_CODES:
+        code = _first(_ENHANCED, diagnostic) or code
+    detail = _clip(f"{action} {diagnostic}")
     if action.startswith(("fail", "error")):
-        return Bounce(judge(code, said), _clip(f"{action} {said}"), code, address)
-    if action.startswith("delayed"):
-        return Bounce(BounceKind.DELAYED, _clip(f"{action} {said}"), code, address)
-    return Bounce(BounceKind.UNKNOWN, _clip(f"{action} {said}"), code, address)
+        return Bounce(judge(code, _telling(f"{status} {diagnostic}", said)), detail, code, address)
+    kind = BounceKind.DELAYED if action.startswith("delayed") else BounceKind.UNKNOWN
+    return Bounce(kind, detail, code, address)
 
 
-def _is_automatic_reply(mail: Message) -> bool:
+def _telling(first: str, then: str) -> str:
+    """The first of two texts that gives a reason, such as what a report says for machines and then for people."""
+    words = plain(first)
+    return first if reason(words, GONE) or reason(words, OTHERWISE) else then
+
+
+def _is_automatic_reply(mail: Message, subject: str) -> bool:
     submitted = str(mail.get("Auto-Submitted", "")).lower()
     precedence = str(mail.get("Precedence", "")).lower()
     marked = any(name in mail for name in ("X-Autoreply", "X-Autorespond", "X-Auto-Response-Suppress-Reply"))
-    away = _AWAY_SUBJECT.search(str(mail.get("Subject", ""))) is not None
-    by_person = _DAEMON.search(str(mail.get("From", ""))) is None
-    return marked or away or precedence == "auto_reply" or (submitted.startswith("auto-replied") and by_person)
-
-
-def _is_challenge(mail: Message) -> bool:
-    by_person = _DAEMON.search(str(mail.get("From", ""))) is None
-    asks = _CHALLENGE_SUBJECT.search(str(mail.get("Subject", ""))) is not None
+    away = says(plain(subject), AWAY)
     return (
-        any(name in mail for name in _CHALLENGERS)
-        or "tmda" in str(mail.get("X-Delivery-Agent", "")).lower()
-        or (asks and by_person)
+        marked or away or precedence == "auto_reply" or (submitted.startswith("auto-replied") and not _by_server(mail))
     )
 
 
-def _from_words(mail: Message, parts: list[Message]) -> Bounce:
+def _is_challenge(mail: Message, subject: str, said: str) -> bool:
+    if any(name in mail for name in _CHALLENGERS) or "tmda" in str(mail.get("X-Delivery-Agent", "")).lower():
+        return True
+    return not _by_server(mail) and says(plain(f"{subject} {said}"), ASKS_WHO_WE_ARE)
+
+
+def _by_server(mail: Message) -> bool:
+    return _DAEMON.search(str(mail.get("From", ""))) is not None
+
+
+def _from_words(mail: Message, subject: str, said: str) -> Bounce:
     """Servers without the standard report: only what they say themselves counts, not the mail they quote."""
-    said = _own_words(parts)
-    temporary, permanent = all_failures(mail)
-    address = next(iter(sorted(permanent | temporary)), b"").decode("ascii", "replace")
+    words, title = plain(said), plain(subject)
+    temporary, permanent = all_failures(mail) if mail.get("From", "").strip() else (set(), set())
+    address = _clip(next(iter(sorted(permanent | temporary)), b"").decode("ascii", "replace"))
     code = _first(_ENHANCED, said) or _first(_REPLY_CODE, said)
-    if not address and not (code and _DAEMON.search(str(mail.get("From", "")))):
-        return Bounce(BounceKind.UNKNOWN, _clip(str(mail.get("Subject", ""))))
-    if temporary and not permanent:
+    if (temporary and not permanent) or says(words, STILL_TRYING):
         return Bounce(BounceKind.DELAYED, _clip(said), code, address)
+    reported = says(words, FAILED) and (_by_server(mail) or reason(words, GONE) or reason(words, OTHERWISE))
+    failed = address or says(title, FAILED) or reported or (code and _by_server(mail))
+    if not failed:
+        return Bounce(BounceKind.UNKNOWN, subject)
     enhanced = code if "." in code else ("4.0.0" if code.startswith("4") else "")
-    return Bounce(judge(enhanced, said), _clip(said), code, address)
+    # The subject often repeats that of the mail that came back: it counts only where the text tells nothing.
+    return Bounce(judge(enhanced, _telling(said, subject)), _clip(said), code, address)
 
 
 def _own_words(parts: list[Message]) -> str:
     for part in parts:
         if part.get_content_type() in ("text/plain", "text/html"):
             payload = part.get_payload(decode=True)
-            text = payload.decode("utf-8", "replace") if isinstance(payload, bytes) else ""
-            return _QUOTED.split(text[:_READ_TEXT], maxsplit=1)[0]
+            text = _decoded(payload, part.get_content_charset("utf-8")) if isinstance(payload, bytes) else ""
+            return _QUOTED_LINE.sub("", _QUOTED.split(text[:_READ_TEXT], maxsplit=1)[0])
     return ""
+
+
+def _decoded(payload: bytes, charset: str) -> str:
+    with suppress(LookupError, UnicodeDecodeError):
+        return payload.decode(charset)
+    return payload.decode("latin-1")
+
+
+def _subject(mail: Message) -> str:
+    """In plain words; as it stands where it cannot be decoded."""
+    text = str(mail.get("Subject", ""))
+    with suppress(LookupError, ValueError):
+        text = str(make_header(decode_header(text)))
+    return _clip(text)
 
 
 def _first(pattern: re.Pattern[str], text: str) -> str:
@@ -205,4 +218,5 @@ def _first(pattern: re.Pattern[str], text: str) -> str:
 
 
 def _clip(text: str) -> str:
-    return " ".join(text.split())[:300]
+    """One line that a database takes: no NUL, no half characters."""
+    return " ".join(text.replace("\0", " ").encode("utf-8", "replace").decode().split())[:300]
