@@ -136,6 +136,7 @@ class _Entries(_Top):
         super().__init__()
         self._path: list[str] = []
         self._text: list[str] = []
+        self._length = 0  # of the element's text, also of what was not kept
         self._account: str | None = None
         self._statement = 0
         self._number = 0
@@ -153,7 +154,7 @@ class _Entries(_Top):
         super().start(tag, attributes)
         name = _local(tag)
         self._path.append(name)
-        self._text.clear()
+        self._forget_text()
         if len(self._path) == 3 and name != "GrpHdr":
             self._statement, self._account = self._statement + 1, None
         elif name == "Ntry" and len(self._path) == 4:
@@ -165,14 +166,21 @@ class _Entries(_Top):
             self._keep("@" + self._below(), attributes["Ccy"])
 
     def data(self, text: str) -> None:
+        """In pieces of some hundred characters: what is over the limit makes the entry too large, and is not kept."""
         if self._entry or "Acct" in self._path:
-            self._text.append(text[:_MOST_TEXT])
+            if self._length <= _MOST_TEXT:
+                self._text.append(text)
+            self._length += len(text)
+
+    def _forget_text(self) -> None:
+        self._text.clear()
+        self._length = 0
 
     def end(self, tag: str) -> None:
-        text = "".join(self._text).strip()
-        self._text.clear()
-        if text and self._entry:
-            self._keep(self._below(), text)
+        text, length = "".join(self._text).strip(), self._length
+        self._forget_text()
+        if self._entry and (text or length > _MOST_TEXT):
+            self._keep(self._below(), text, length)
         elif text and self._path[3:] in (["Acct", "Id", "IBAN"], ["Acct", "Id", "Othr", "Id"]):
             self._account = text[:64]
         name = self._path.pop()
@@ -185,10 +193,10 @@ class _Entries(_Top):
     def _below(self) -> str:
         return "/".join(self._path[6 if self._detail else 4 :])
 
-    def _keep(self, path: str, text: str) -> None:
+    def _keep(self, path: str, text: str, length: int = 0) -> None:
         record = self._detail or self._entry
         assert record is not None
-        record.size += len(text)
+        record.size += len(path) + max(length, len(text))
         record.count += 1
         if record.size <= _MOST_TEXT and record.count <= _MOST_FIELDS:
             record.fields.setdefault(path, []).append(text)

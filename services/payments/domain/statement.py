@@ -6,7 +6,6 @@ the file sent again), so it is booked once; two entries that look alike in one s
 
 import hashlib
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
@@ -73,22 +72,13 @@ class StatementReader(Protocol):
         """Entry by entry, in flat memory."""
 
 
-class Identities:
-    """Numbers the entries that look alike within a statement, and makes each one's id."""
-
-    def __init__(self) -> None:
-        self._statement: str | None = None
-        self._seen: Counter[bytes] = Counter()
-
-    def of(self, entry: Entry) -> str:
-        if entry.statement != self._statement:
-            self._statement, self._seen = entry.statement, Counter()
-        looks = _looks(entry)
-        self._seen[looks] += 1
-        return hashlib.sha256(looks + str(self._seen[looks]).encode()).hexdigest()[:40]
+def identity(entry: Entry, nth: int) -> str:
+    """`nth`: its place among those of one statement that look alike, from 1."""
+    return hashlib.sha256(looks_of(entry) + str(nth).encode()).hexdigest()[:40]
 
 
-def _looks(entry: Entry) -> bytes:
+def looks_of(entry: Entry) -> bytes:
+    """The same for entries of which nothing but their place says that they are two."""
     said = (
         entry.account,
         entry.bank_ref,

@@ -16,8 +16,9 @@ from itertools import islice
 from typing import BinaryIO
 
 from services.payments.domain.matching import Rules
-from services.payments.domain.statement import BadEntry, Entry, Identities, Item, StatementReader
+from services.payments.domain.statement import BadEntry, Entry, Item, StatementReader
 from services.payments.handlers.book_entries import BATCH, Outcome, book_batch
+from services.payments.handlers.identify_entries import Identities
 from services.payments.handlers.record_payment import PaymentRecorder
 
 ReaderOf = Callable[[bytes], StatementReader]
@@ -55,15 +56,15 @@ async def take_statement(
     await asyncio.to_thread(reader.check, file)
     file.seek(0)
     taken = Taken(reader.format)
-    identities = Identities()
     items = reader.read(file)
-    while batch := await asyncio.to_thread(_next, items):
-        entries = [(identities.of(item), item) for item in batch if isinstance(item, Entry)]
-        for item in batch:
-            if isinstance(item, BadEntry):
-                taken.bad(item)
-        if entries:
-            taken.add(*await book_batch(recorder, source_id, entries, rules))
+    with Identities() as identities:
+        while batch := await asyncio.to_thread(_next, items):
+            entries = [(identities.of(item), item) for item in batch if isinstance(item, Entry)]
+            for item in batch:
+                if isinstance(item, BadEntry):
+                    taken.bad(item)
+            if entries:
+                taken.add(*await book_batch(recorder, source_id, entries, rules))
     await asyncio.sleep(max(0.0, taken.until - time.monotonic()))
     return taken
 
