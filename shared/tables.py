@@ -574,8 +574,8 @@ class Reply(SQLModel, table=True):
 
 
 class BounceMail(SQLModel, table=True):
-    """A mail to a return path that nobody understands: kept and shown, never lost, never answered. `recipient` names the
-    attempt that it came back for."""
+    """A mail that came back and that nobody understands: kept and shown, never lost, never answered. `recipient` names the
+    attempt that it came back for, else the address that it came to."""
 
     __tablename__ = "bounce_mail"
     id: int | None = Field(default=None, sa_column=key())

@@ -27,7 +27,7 @@ from services.dispatcher.api import bounce_mails, http_providers, opt_out, push,
 from services.dispatcher.api import channels as channels_api
 from services.dispatcher.api.parts import DispatcherParts
 from services.dispatcher.domain.ports import Channel, Conversing, Reporting
-from services.dispatcher.domain.tokens import ReturnPaths
+from services.dispatcher.domain.tokens import MessageIds, ReturnPaths
 from services.dispatcher.handlers.claim_and_send import ClaimAndSend
 from services.dispatcher.handlers.compose import Composer
 from services.dispatcher.handlers.http_providers import HttpProviders
@@ -150,11 +150,12 @@ def build(
     http = HttpProviders(db, senders, make, reporting, linger=windows.lease)
     mail_domain = settings.mail_domain or mail_domain_of(outside.public_url)
     return_paths = ReturnPaths(outside.secret_key, mail_domain)
+    message_ids = MessageIds(outside.secret_key, mail_domain)
     recorder, texts = Recorder(db), OwnTexts(Catalog())
     claim_and_send = ClaimAndSend(
         db,
         senders,
-        Composer(texts.catalog, return_paths, outside.public_url, mail_domain),
+        Composer(texts.catalog, return_paths, outside.public_url, message_ids),
         Cards(settings.email_from or f"billing@{mail_domain}", None, texts),
         Files(documents),
         recorder,
@@ -164,8 +165,9 @@ def build(
         friction=settings.contact_cost,
     )
     take_receipt = TakeReceipt(db)
+    take_bounce = TakeBounce(take_receipt, db, outside.bounces.unsigned_per_day)
     bounces = (
-        BounceReceiver(outside.bounces, return_paths, TakeBounce(take_receipt, db)) if outside.bounces.listen else None
+        BounceReceiver(outside.bounces, return_paths, message_ids, take_bounce) if outside.bounces.listen else None
     )
     stop = OptOut(db, windows.handoff_window)
     worker = Worker(

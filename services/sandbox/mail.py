@@ -9,7 +9,7 @@ from email.message import Message as Mime
 
 from services.sandbox.store import Attachment, Message
 
-OURS = re.compile(r"r(?P<reminder>\d+)\.\d+@")
+OURS = re.compile(r"r(?P<reminder>\d+)\.\d+(?:\.[0-9a-f]+)?@")
 
 
 def read_mail(raw: bytes, to: str, sent_at: datetime) -> Message:

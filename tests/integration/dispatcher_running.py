@@ -134,6 +134,7 @@ async def running(
     further: Sequence[Channel] = (),
     reporters: Sequence[Reporting] = (),
     browsers: str = LOOPBACK,
+    unsigned_per_day: int = 200,
     **settings: Any,
 ) -> AsyncIterator[Dispatcher]:
     async with contextlib.AsyncExitStack() as stack:
@@ -162,7 +163,7 @@ async def running(
             PUBLIC,
             b"s" * 32,
             [*[offered[name]() for name in channels], *further],
-            BounceConfig(listen=f"127.0.0.1:{port}"),
+            BounceConfig(listen=f"127.0.0.1:{port}", unsigned_per_day=unsigned_per_day),
             Guard(Allowed.parse(LOOPBACK)),
             reporters,
             Guard(Allowed.parse(browsers)),

@@ -1,4 +1,4 @@
-"""Bounces over real SMTP and LMTP: only signed return paths, and 250 only after it is stored."""
+"""Bounces over real SMTP and LMTP: only to our domain, attempts only by signatures, and 250 only after it is stored."""
 
 import smtplib
 from asyncio import StreamReader, open_connection, to_thread
@@ -11,26 +11,36 @@ import pytest
 
 from services.dispatcher.adapters.bounce_receiver import BounceConfig, BounceReceiver
 from services.dispatcher.domain.bounces import BounceKind
-from services.dispatcher.domain.tokens import ReturnPaths
-from tests.doubles.bounces import dsn
+from services.dispatcher.domain.tokens import MessageIds, ReturnPaths
+from tests.doubles.bounces import dsn, plain
 
 PATHS = ReturnPaths(b"secret", "bounce.test")
+IDS = MessageIds(b"secret", "bounce.test")
 
 
 @dataclass
 class Store:
     bounces: list[tuple[int, int, BounceKind, str]] = field(default_factory=list)
+    others: list[tuple[str, BounceKind, tuple[int, int] | None]] = field(default_factory=list)
     broken: bool = False
+    full: bool = False
 
-    async def __call__(self, reminder_id: int, fence: int, kind: BounceKind, detail: str, mail: bytes) -> None:
+    async def __call__(self, reminder_id: int, fence: int, kind: BounceKind, detail: str, mail: bytes) -> bool:
         if self.broken:
             raise ConnectionError("database away")
         self.bounces.append((reminder_id, fence, kind, detail))
+        return True
+
+    async def unsigned(
+        self, recipient: str, kind: BounceKind, detail: str, mail: bytes, about: tuple[int, int] | None
+    ) -> bool:
+        self.others.append((recipient, kind, about))
+        return not self.full
 
 
 @asynccontextmanager
 async def receiving(store: Store, **changes: Any) -> AsyncIterator[BounceReceiver]:
-    receiver = BounceReceiver(BounceConfig(listen="127.0.0.1:0", **changes), PATHS, store)
+    receiver = BounceReceiver(BounceConfig(listen="127.0.0.1:0", **changes), PATHS, IDS, store)
     await receiver.start()
     try:
         yield receiver
@@ -76,14 +86,51 @@ async def test_what_could_not_be_stored_comes_again() -> None:
     assert [] == store.bounces
 
 
-@pytest.mark.parametrize("to", ["postmaster@bounce.test", "b+12.3.aaaaaaaaaaaaaaaa@bounce.test", "ana@customer.test"])
-async def test_any_other_recipient_is_refused(to: str) -> None:
+@pytest.mark.parametrize("to", ["postmaster@bounce.test", "b+12.3.aaaaaaaaaaaaaaaaaaaa@Bounce.test"])
+async def test_what_comes_to_no_signed_return_path_is_taken_and_belongs_to_no_attempt(to: str) -> None:
     store = Store()
     async with receiving(store) as receiver:
         answer = await to_thread(deliver, receiver.port, to, dsn("5.1.1", "unknown"))
 
-    assert 550 == answer[0]
-    assert [] == store.bounces
+    assert (250, []) == (answer[0], store.bounces)
+    assert [(to, BounceKind.HARD, None)] == store.others
+
+
+@pytest.mark.parametrize(("secret", "about"), [(b"secret", (12, 5)), (b"another", None)])
+async def test_a_report_that_repeats_our_message_id_names_its_mail_only_by_its_signature(
+    secret: bytes, about: tuple[int, int] | None
+) -> None:
+    store = Store()
+    original = MessageIds(secret, "bounce.test").make(12, 5)
+    mail = dsn("5.1.1", "user unknown").replace(b"Subject: Factura", f"Message-ID: {original}".encode())
+    async with receiving(store) as receiver:
+        await to_thread(deliver, receiver.port, "postmaster@bounce.test", mail)
+
+    assert [("postmaster@bounce.test", BounceKind.HARD, about)] == store.others
+
+
+async def test_our_message_id_in_the_text_of_a_mail_names_nothing() -> None:
+    store = Store()
+    async with receiving(store) as receiver:
+        mail = plain("Undeliverable", f"Message-ID: {IDS.make(12, 5)}\nno such user", In_Reply_To=IDS.make(12, 5))
+        await to_thread(deliver, receiver.port, "postmaster@bounce.test", mail)
+
+    assert [("postmaster@bounce.test", BounceKind.HARD, None)] == store.others
+
+
+async def test_too_many_mails_are_told_to_come_later() -> None:
+    async with receiving(Store(full=True)) as receiver:
+        answer = await to_thread(deliver, receiver.port, "postmaster@bounce.test", plain("Hello", "Buy"))
+
+    assert (452, b"4.3.1 too many such mails today, come again tomorrow") == answer
+
+
+async def test_mail_for_another_domain_is_refused() -> None:
+    store = Store()
+    async with receiving(store) as receiver:
+        answer = await to_thread(deliver, receiver.port, "ana@customer.test", dsn("5.1.1", "unknown"))
+
+    assert (550, []) == (answer[0], store.others)
 
 
 async def test_a_mail_over_the_limit_is_refused() -> None:

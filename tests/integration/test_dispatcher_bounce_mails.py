@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.doubles.bounces import plain
+from tests.doubles.bounces import dsn, plain
 from tests.integration.dispatcher_running import Dispatcher, running
 
 
@@ -15,6 +15,17 @@ from tests.integration.dispatcher_running import Dispatcher, running
 async def dispatcher(database_dsn: str, tmp_path: Path) -> AsyncIterator[Dispatcher]:
     async with running(database_dsn, tmp_path, channels=("email",)) as made:
         yield made
+
+
+async def arrive(dispatcher: Dispatcher, to: str, mail: bytes) -> tuple[int, bytes]:
+    def deliver() -> tuple[int, bytes]:
+        with smtplib.SMTP("127.0.0.1", dispatcher.bounce_port, timeout=10) as peer:
+            peer.ehlo()
+            peer.mail("")
+            peer.rcpt(to)
+            return peer.data(mail)
+
+    return await asyncio.to_thread(deliver)
 
 
 async def came_back(dispatcher: Dispatcher, mail: bytes) -> int:
@@ -55,6 +66,51 @@ async def test_a_challenge_is_kept_and_an_absence_note_is_not(dispatcher: Dispat
     assert [item["sender"] for item in items] == ["ana@customer.test"]
     kinds = await dispatcher.owner.fetch("SELECT kind FROM event WHERE kind LIKE 'mail.%' ORDER BY id")
     assert [row["kind"] for row in kinds] == ["mail.challenge", "mail.out_of_office"]
+
+
+async def test_a_report_to_another_address_of_ours_is_about_the_mail_whose_message_id_it_repeats(
+    dispatcher: Dispatcher,
+) -> None:
+    _, queued = await dispatcher.due()
+    await dispatcher.send(queued)
+    repeated = f"Message-ID: {dispatcher.mails()[-1]['Message-ID']}".encode()
+    mail = dsn("5.1.1", "user unknown").replace(b"Subject: Factura", repeated)
+
+    assert (await arrive(dispatcher, "postmaster@bounce.example.com", mail))[0] == 250
+
+    assert await dispatcher.attempts(queued) == [("email", "undelivered")]
+    assert await dispatcher.suppressed() == [("email", "bounced")]
+    assert (await dispatcher.http.get("/v1/bounce-mails")).json()["items"] == []
+
+
+async def test_mail_to_no_return_path_is_kept_as_it_came_and_moves_nothing(dispatcher: Dispatcher) -> None:
+    _, queued = await dispatcher.due()
+    await dispatcher.send(queued)
+    mail = dsn("5.1.1", "user \0 unknown \ud800".encode("utf-8", "surrogatepass").decode("latin-1"))
+
+    assert (await arrive(dispatcher, "postmaster@bounce.example.com", mail))[0] == 250
+
+    [item] = (await dispatcher.http.get("/v1/bounce-mails")).json()["items"]
+    assert (item["recipient"], item["invoice_id"]) == ("postmaster@bounce.example.com", None)
+    assert item["detail"].startswith("hard 5.1.1")
+    assert await dispatcher.attempts(queued) == [("email", "accepted")]
+
+
+async def test_no_more_a_day_are_kept_than_the_limit_and_none_of_them_whole(database_dsn: str, tmp_path: Path) -> None:
+    async with running(database_dsn, tmp_path, channels=("email",), unsigned_per_day=2) as made:
+        spam = plain("Hello", "Buy this\r\n" * 10_000, "x@spam.test")
+        answers = [await arrive(made, "postmaster@bounce.example.com", spam) for _ in range(3)]
+        items = (await made.http.get("/v1/bounce-mails")).json()["items"]
+
+    assert [code for code, _ in answers] == [250, 250, 452]
+    assert [item["size"] for item in items] == [64 * 1024] * 2
+
+
+async def test_a_customer_cannot_fill_the_table_through_a_return_path(dispatcher: Dispatcher) -> None:
+    await came_back(dispatcher, plain("Hi", "1", "ana@customer.test"))
+    path = str(dispatcher.smtp.mails[-1].mail_from)
+    answers = [(await arrive(dispatcher, path, plain("Hi", "n", "ana@customer.test")))[0] for _ in range(20)]
+    assert answers == [*[250] * 19, 452]
 
 
 async def test_the_list_has_pages_and_an_unknown_mail_is_a_404(dispatcher: Dispatcher) -> None:

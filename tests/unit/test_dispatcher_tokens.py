@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.dispatcher.domain.tokens import ReturnPaths
+from services.dispatcher.domain.tokens import MessageIds, ReturnPaths
 
 PATHS = ReturnPaths(b"secret", "Bounce.Test")
+IDS = MessageIds(b"secret", "Bounce.Test")
 
 
 @given(reminder=st.integers(1, 2**63 - 1), fence=st.integers(0, 999_999_999))
@@ -38,3 +39,26 @@ def test_anything_else_reads_as_nothing(change: object) -> None:
 
 def test_another_secret_makes_other_paths() -> None:
     assert ReturnPaths(b"other", "bounce.test").read(PATHS.make(12, 1)) is None
+
+
+@given(reminder=st.integers(1, 2**63 - 1), contact=st.integers(1, 2**59))
+def test_a_message_id_reads_back_in_any_letter_case(reminder: int, contact: int) -> None:
+    made = IDS.make(reminder, contact)
+
+    assert (reminder, contact) == IDS.read(made) == IDS.read(made.upper().strip("<>"))
+    assert MessageIds(b"other", "bounce.test").read(made) is None
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        IDS.make(12, 5).replace("r12.", "r13."),
+        IDS.make(12, 5).replace(".5.", ".6."),
+        IDS.make(12, 5).replace("Bounce.", "other."),
+        "<r12.5@bounce.test>",
+        PATHS.make(12, 5),
+        "",
+    ],
+)
+def test_any_other_message_id_reads_as_nothing(made: str) -> None:
+    assert IDS.read(made) is None

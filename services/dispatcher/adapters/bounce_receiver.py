@@ -1,13 +1,13 @@
 """The mail server that takes bounces, and nothing else.
 
-It accepts only return paths that were signed here, one a mail; it says 250 only after the bounce is stored, and 451
-(come again) when it could not be. It never sends mail, so it cannot loop.
+It accepts mail to our own domain only, one recipient a mail: what comes to a return path that was signed here is about
+that attempt, anything else is kept for a person to look at. It says 250 only after the mail is stored, 451 (come again)
+when it could not be, and 452 when too many came today. It never sends mail, so it cannot loop.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Protocol
 
 from aiosmtpd.lmtp import LMTP
 from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -15,7 +15,7 @@ from pydantic import AfterValidator, Field
 from pydantic_settings import SettingsConfigDict
 
 from services.dispatcher.domain.bounces import Bounce, BounceKind, classify
-from services.dispatcher.domain.tokens import ReturnPaths
+from services.dispatcher.domain.tokens import MessageIds, ReturnPaths
 from shared.settings import Settings
 
 
@@ -24,8 +24,19 @@ def checked_listen(listen: str) -> str:
     return listen
 
 
-OnBounce = Callable[[int, int, BounceKind, str, bytes], Awaitable[None]]
+Original = tuple[int, int]  # reminder and contact point of a mail
 _LOG = logging.getLogger(__name__)
+
+
+class OnBounce(Protocol):
+    """Stores; False: too many came today. What it raises makes the peer come again."""
+
+    async def __call__(self, reminder_id: int, fence: int, kind: BounceKind, detail: str, mail: bytes) -> bool: ...
+
+    async def unsigned(
+        self, recipient: str, kind: BounceKind, detail: str, mail: bytes, about: Original | None
+    ) -> bool:
+        """`about`: what a Message-ID of ours names, that the mail repeats."""
 
 
 class BounceConfig(Settings):
@@ -39,18 +50,19 @@ class BounceConfig(Settings):
     protocol: Literal["smtp", "lmtp"] = Field("smtp", description="smtp or lmtp")
     hostname: str = Field("bounce.localhost", description="name the receiver greets with")
     max_bytes: int = Field(8 * 1024 * 1024, ge=1024, description="bytes of one bounce mail at most")
+    unsigned_per_day: int = Field(
+        200, ge=0, description="mails kept a day that came to no signed return path; more are told to come later"
+    )
     max_connections: int = Field(20, ge=1, description="mail servers connected at once at most")
     timeout: float = Field(60.0, gt=0, description="seconds after which a silent mail server is cut off")
 
 
 class BounceReceiver:
-    """`on_bounce(reminder_id, fence, kind, detail, mail)` stores; what it raises makes the peer come again."""
-
-    def __init__(self, config: BounceConfig, paths: ReturnPaths, on_bounce: OnBounce) -> None:
+    def __init__(self, config: BounceConfig, paths: ReturnPaths, ids: MessageIds, on_bounce: OnBounce) -> None:
         if config.listen is None:
             raise ValueError("DUNNOCK_BOUNCE_LISTEN is missing: set it to host:port")
         self._config, self._address = config, _host_and_port(config.listen)
-        self._handler = _Handler(paths, on_bounce)
+        self._handler = _Handler(paths, ids, on_bounce)
         self._open: set[object] = set()
         self._server: asyncio.Server | None = None
 
@@ -120,30 +132,37 @@ class _LmtpSession(_Counted, LMTP):
 class _Handler:
     """aiosmtpd's hooks; the names are its own."""
 
-    def __init__(self, paths: ReturnPaths, on_bounce: OnBounce) -> None:
-        self._paths, self._on_bounce = paths, on_bounce
+    def __init__(self, paths: ReturnPaths, ids: MessageIds, on_bounce: OnBounce) -> None:
+        self._paths, self._ids, self._on_bounce = paths, ids, on_bounce
 
     async def handle_RCPT(
         self, _server: Any, _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
-        if self._paths.read(address) is None:
-            return "550 5.1.1 no such return path"
+        if not self._paths.at_home(address):
+            return "550 5.7.1 not our domain, nothing is relayed"
         if envelope.rcpt_tos:
             return "452 4.5.3 one recipient a mail"
         envelope.rcpt_tos.append(address)
         return "250 2.1.5 ok"
 
     async def handle_DATA(self, _server: Any, _session: Session, envelope: Envelope) -> str:
-        named = self._paths.read(envelope.rcpt_tos[0])
-        if named is None or not isinstance(envelope.content, bytes):
-            return "550 5.1.1 no such return path"
-        bounce = await asyncio.to_thread(classify, envelope.content)
+        recipient, mail = envelope.rcpt_tos[0], envelope.content
+        if not isinstance(mail, bytes):
+            return "554 5.6.0 no mail"
         try:
-            await self._on_bounce(*named, bounce.kind, _detail(bounce), envelope.content)
+            stored = await self._take(recipient, mail)
         except Exception:  # noqa: BLE001 whatever it was, the peer must keep the bounce
-            _LOG.exception("bounce of attempt %s.%s not stored, the peer will come again", *named)
+            _LOG.exception("a bounce mail was not stored, its server will come again")
             return "451 4.3.0 not stored, come again"
-        return "250 2.0.0 noted"
+        return "250 2.0.0 noted" if stored else "452 4.3.1 too many such mails today, come again tomorrow"
+
+    async def _take(self, recipient: str, mail: bytes) -> bool:
+        bounce = await asyncio.to_thread(classify, mail)
+        named = self._paths.read(recipient)
+        if named is not None:
+            return await self._on_bounce(*named, bounce.kind, _detail(bounce), mail)
+        about = self._ids.read(bounce.original)
+        return await self._on_bounce.unsigned(recipient, bounce.kind, _detail(bounce), mail, about)
 
 
 def _detail(bounce: Bounce) -> str:

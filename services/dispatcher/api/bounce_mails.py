@@ -1,5 +1,5 @@
-"""`/v1/bounce-mails`: what came back to a return path and is neither a bounce, nor a report, nor an automatic reply. A person
-looks at it; nobody is answered."""
+"""`/v1/bounce-mails`: what came back to a return path and is neither a bounce, nor a report, nor an automatic reply; and
+whatever came to another address of the mail domain. A person looks at it; nobody is answered."""
 
 from contextlib import suppress
 from datetime import datetime
@@ -30,6 +30,7 @@ class BounceMail(BaseModel):
 
     bounce_mail_id: int
     received_at: datetime
+    recipient: str | None = Field(description="the address, where it is no return path of ours")
     invoice_id: str | None
     step: str | None
     sender: str
@@ -71,6 +72,7 @@ def _shown(row: BounceMailRow) -> BounceMail:
     return BounceMail(
         bounce_mail_id=row.id,
         received_at=row.received_at,
+        recipient=row.recipient if "@" in row.recipient else None,
         invoice_id=row.invoice_ref,
         step=row.step,
         sender=_words(headers.get("From")),

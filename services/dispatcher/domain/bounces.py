@@ -3,14 +3,14 @@
 Hard only on evidence that the address itself is dead: the enhanced code (RFC 3463) and the server's words
 (bounce_words.py). Anything else that failed is soft. An automatic reply is never a bounce, nor is a challenge (a filter
 that asks the sender to prove that it is a person: nobody answers, a clerk may), and "still trying" changes nothing.
-Which attempt is meant comes from the signed return path, never from the content.
+Which attempt is meant comes from the signed return path, else from our own signed Message-ID that a report repeats.
 """
 
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
-from email import message_from_bytes
+from dataclasses import dataclass, replace
+from email import message_from_bytes, message_from_string
 from email.header import decode_header, make_header
 from email.message import Message
 from enum import StrEnum
@@ -70,18 +70,21 @@ class BounceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bounce:
-    """`code` is an enhanced or a reply code, `address` the one that failed where the report names it."""
+    """`code` is an enhanced or a reply code, `address` the one that failed where the report names it, `original` the
+    Message-ID of the mail that came back, as the report repeats it."""
 
     kind: BounceKind
     detail: str
     code: str = ""
     address: str = ""
+    original: str = ""
 
 
 def classify(raw: bytes) -> Bounce:
     """Never raises: a mail that cannot be read is UNKNOWN."""
     try:
-        return _classify(message_from_bytes(raw[:_READ_BYTES]))
+        parts = list(islice(message_from_bytes(raw[:_READ_BYTES]).walk(), _READ_PARTS))
+        return replace(_classify(parts[0], parts), original=_original(parts))
     except Exception as error:  # noqa: BLE001
         # Hostile or broken mail reaches this from anywhere; a crash here would make its sender retry for days.
         return Bounce(BounceKind.UNKNOWN, f"unreadable: {type(error).__name__}")
@@ -98,8 +101,19 @@ def judge(enhanced: str, text: str) -> BounceKind:
     return BounceKind.HARD if gone else BounceKind.SOFT
 
 
-def _classify(mail: Message) -> Bounce:
-    parts = list(islice(mail.walk(), _READ_PARTS))
+def _original(parts: list[Message]) -> str:
+    """Only of the headers that a report carries as a part of its own; what a text quotes may be anything."""
+    for part in parts[1:]:
+        kind, payload = part.get_content_type(), part.get_payload()
+        inner = payload[0] if kind == "message/rfc822" and isinstance(payload, list) and payload else None
+        if kind == "text/rfc822-headers":
+            inner = message_from_string(str(payload))
+        if isinstance(inner, Message) and inner.get("Message-ID"):
+            return _clip(str(inner["Message-ID"]))
+    return ""
+
+
+def _classify(mail: Message, parts: list[Message]) -> Bounce:
     subject = _subject(mail)
     if any(part.get_content_type() == "message/feedback-report" for part in parts):
         return Bounce(BounceKind.COMPLAINT, subject)

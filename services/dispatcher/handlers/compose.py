@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from services.dispatcher.domain.creditor import CreditorCard
 from services.dispatcher.domain.ports import Outgoing
 from services.dispatcher.domain.together import longest_due
-from services.dispatcher.domain.tokens import ReturnPaths
+from services.dispatcher.domain.tokens import MessageIds, ReturnPaths
 from shared.content import Attachment, Catalog, MessageFacts, OwedInvoice
 from shared.content.several import for_several
 from shared.flow import THEN_LEG, Flow
@@ -17,12 +17,12 @@ from shared.ledger.send import Claim
 
 @dataclass(frozen=True, slots=True)
 class Composer:
-    """`public_url` without a trailing slash; `mail_domain` is the right side of Message-IDs."""
+    """`public_url` without a trailing slash."""
 
     catalog: Catalog
     return_paths: ReturnPaths
     public_url: str
-    mail_domain: str
+    message_ids: MessageIds
 
     def compose(self, claim: Claim, flow: Flow, creditor: CreditorCard, attachment: Attachment | None) -> Outgoing:
         """Raises when the text cannot be made; nothing was sent then."""
@@ -41,11 +41,12 @@ class Composer:
     def _outgoing(self, claim: Claim, flow: Flow, facts: MessageFacts, attachment: Attachment | None) -> Outgoing:
         assert claim.channel
         assert claim.address
+        assert claim.contact_point_id
         step = flow.step(claim.step)
         message = step.message_of(claim.leg)
         return Outgoing(
             attempt_id=f"{claim.reminder_id}.{claim.fence}",
-            message_id=f"<r{claim.reminder_id}.{claim.contact_point_id}@{self.mail_domain}>",
+            message_id=self.message_ids.make(claim.reminder_id, claim.contact_point_id),
             to_address=claim.address,
             facts=facts,
             rendered=self.catalog.render(message, claim.channel, facts),

@@ -83,13 +83,15 @@ def as_receipt(
 
 
 class TakeBounce:
-    """What the bounce receiver hears. A hard bounce bars the address; an automatic reply or a delay changes nothing."""
+    """What the bounce receiver hears. A hard bounce bars the address; an automatic reply or a delay changes nothing.
+    False: too many such mails came today, nothing was stored."""
 
-    def __init__(self, take: TakeReceipt, db: Database) -> None:
+    def __init__(self, take: TakeReceipt, db: Database, unsigned_per_day: int) -> None:
         self._take = take
         self._db = db
+        self._unsigned_per_day = unsigned_per_day
 
-    async def __call__(self, reminder_id: int, fence: int, kind: BounceKind, detail: str, mail: bytes) -> None:
+    async def __call__(self, reminder_id: int, fence: int, kind: BounceKind, detail: str, mail: bytes) -> bool:
         match kind:
             case BounceKind.HARD:
                 await self._take(reminder_id, fence, Rejected(detail, suppress=SuppressReason.BOUNCED))
@@ -100,13 +102,26 @@ class TakeBounce:
             case BounceKind.DELAYED | BounceKind.OUT_OF_OFFICE:
                 await self._note(reminder_id, fence, kind, detail)
             case BounceKind.CHALLENGE | BounceKind.UNKNOWN:
-                await self._keep(f"{reminder_id}.{fence}", detail, mail)
+                if not await self._keep(f"{reminder_id}.{fence}", detail, mail):
+                    return False
                 await self._note(reminder_id, fence, kind, detail)
+        return True
 
-    async def _keep(self, attempt_id: str, detail: str, mail: bytes) -> None:
+    async def unsigned(
+        self, recipient: str, kind: BounceKind, detail: str, mail: bytes, about: tuple[int, int] | None
+    ) -> bool:
+        """To an address that names no attempt. `about`: reminder and contact point of our own mail that it returns."""
+        async with self._db.connection() as connection:
+            fence = await bounce_mails.newest_fence(connection, *about) if about else None
+            if not about or fence is None:
+                said = f"{kind} {detail}".strip()
+                return await bounce_mails.keep_unsigned(connection, recipient, said, mail, self._unsigned_per_day)
+        return await self(about[0], fence, kind, detail, mail)
+
+    async def _keep(self, attempt_id: str, detail: str, mail: bytes) -> bool:
         """For a person to look at; nobody is answered."""
         async with self._db.connection() as connection:
-            await bounce_mails.keep(connection, attempt_id, detail, mail)
+            return await bounce_mails.keep(connection, attempt_id, detail, mail)
 
     async def _note(self, reminder_id: int, fence: int, kind: BounceKind, detail: str) -> None:
         async with self._db.connection() as connection:

@@ -1,14 +1,25 @@
-"""Mails that came back and that nobody understands. True here: each is kept for 90 days, at most 256 KiB of it."""
+"""Mails that came back and that nobody understands. True here: each is kept for 90 days, of one to a signed return path
+256 KiB at most, of another 64; and no more a day than a limit (a few more when they come at once), so that nobody fills
+the table. `recipient` is "reminder.fence" of a signed return path, else the address."""
 
 from dataclasses import dataclass
 from datetime import datetime
 
 import asyncpg
 
-MOST_BYTES = 256 * 1024
+MOST_BYTES, MOST_UNSIGNED_BYTES = 256 * 1024, 64 * 1024
+MOST_OF_ATTEMPT = 20
 KEEP = """
 WITH old AS (DELETE FROM bounce_mail WHERE received_at < clock_timestamp() - interval '90 days')
-INSERT INTO bounce_mail (recipient, detail, body) VALUES ($1, $2, $3)
+INSERT INTO bounce_mail (recipient, detail, body)
+SELECT $1, $2, $3
+ WHERE (SELECT count(*) FROM bounce_mail
+         WHERE received_at > clock_timestamp() - interval '1 day'
+           AND CASE WHEN $5 THEN recipient LIKE '%@%' ELSE recipient = $1 END) < $4
+RETURNING id
+"""
+NEWEST = """
+SELECT max(fence) FROM attempt WHERE reminder_id = $1 AND contact_point_id = $2 AND channel = 'email'
 """
 SELECT = """
 SELECT m.id, m.recipient, m.detail, m.received_at, i.ref, r.step, length(m.body) AS size, substr(m.body, 1, 8192) AS head
@@ -34,8 +45,21 @@ class BounceMailRow:
     head: bytes
 
 
-async def keep(tx: asyncpg.Connection, attempt_id: str, detail: str, mail: bytes) -> None:
-    await tx.execute(KEEP, attempt_id, detail, mail[:MOST_BYTES])
+async def keep(tx: asyncpg.Connection, attempt_id: str, detail: str, mail: bytes) -> bool:
+    """False: too many of this attempt were kept within a day."""
+    return await tx.fetchval(KEEP, attempt_id, detail, mail[:MOST_BYTES], MOST_OF_ATTEMPT, False) is not None
+
+
+async def keep_unsigned(tx: asyncpg.Connection, recipient: str, detail: str, mail: bytes, per_day: int) -> bool:
+    """False: too many were kept within a day."""
+    kept = await tx.fetchval(KEEP, recipient, detail, mail[:MOST_UNSIGNED_BYTES], per_day, True)
+    return kept is not None
+
+
+async def newest_fence(connection: asyncpg.Connection, reminder_id: int, contact_point_id: int) -> int | None:
+    """Of the attempts to mail this reminder to this address."""
+    found: int | None = await connection.fetchval(NEWEST, reminder_id, contact_point_id)
+    return found
 
 
 async def page(connection: asyncpg.Connection, before: int, limit: int) -> list[BounceMailRow]:
