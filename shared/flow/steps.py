@@ -16,6 +16,7 @@ from shared.routing.channels import ChannelName
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9_-]{0,62}[a-z0-9])?$")]
 MAIN_LEG, THEN_LEG = "", "then"
+MOST_TOGETHER = 100  # reminders on one message; more of a customer go in a second one: a claim locks them all
 ONLY_MESSAGES = ("channels", "broadcast", "then", "attach", "fallback_after", "on_uncertain", "repeat", "group")
 
 

@@ -6,8 +6,9 @@ from decimal import Decimal
 
 import pytest
 
+from services.scheduler.domain.course import Held
 from services.scheduler.domain.forecast import forecast
-from services.scheduler.domain.tally import Counted, Held, Reach, Tally
+from services.scheduler.domain.tally import Counted, Reach, Tally
 from shared.flow import ConditionInputs, shipped
 from shared.routing import ContactKind, ContactPoint, Offer
 from tests.unit.planning_facts import at, flow, invoice, step

@@ -9,9 +9,7 @@ from datetime import date
 from typing import Protocol, TypeVar
 
 from services.dispatcher.domain.expected import Expected, Looked
-from shared.flow import Flow
-
-MOST_TOGETHER = 100  # more of a customer go in a second message: a claim locks them all
+from shared.flow import MOST_TOGETHER, Flow
 
 Flows = Mapping[int, Flow]
 Message = Sequence[Expected]

@@ -23,7 +23,7 @@ import structlog
 from services.dispatcher.domain.expected import Expected, Later, Looked, Market, expect
 from services.dispatcher.domain.outcomes import Accepted, Deferred, Missed, NotSent, Outcome, Rejected, Unknown
 from services.dispatcher.domain.ports import Gate
-from services.dispatcher.domain.together import MOST_TOGETHER, Message, bundle, by_severity, grouped
+from services.dispatcher.domain.together import Message, bundle, by_severity, grouped
 from services.dispatcher.handlers.compose import Composer
 from services.dispatcher.handlers.lanes import SOON
 from services.dispatcher.handlers.recorder import Recorder
@@ -36,7 +36,7 @@ from services.dispatcher.store.providers import Key
 from shared.bus.port import Delivery
 from shared.crash import crash_point
 from shared.db.engine import Database
-from shared.flow import FOREVER
+from shared.flow import FOREVER, MOST_TOGETHER
 from shared.kernel.caps import Caps
 from shared.ledger.send import Claim, Recorded, Wanted, carry, claim, give_back
 from shared.messages import BadMessage, RemindersDue

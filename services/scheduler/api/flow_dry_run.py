@@ -44,9 +44,27 @@ class SkippedOut(Answer):
     reminders: int
 
 
+class MovedOut(Answer):
+    """Reminders that go on a later day than the flow says."""
+
+    step: str
+    reason: str = Field(
+        examples=["cap"],
+        description="cap (of the flow, or for all flows), channel_hours, window, or the kind of the hold that it waits for",
+    )
+    reminders: int
+
+
+class RodeAlongOut(Answer):
+    """Reminders that go in the message of another invoice of their customer: no message and no cost of their own."""
+
+    step: str
+    reminders: int
+
+
 class DryRunOut(Answer):
-    """If nobody pays, answers or bounces: each message goes over the first of its channels. What an invoice already got
-    is not sent again."""
+    """If nobody pays, answers or bounces: each message goes over the first of its channels, under the caps of the flow
+    and of the deployment. What an invoice already got is not sent again."""
 
     flow: str
     starts_at: datetime
@@ -57,6 +75,8 @@ class DryRunOut(Answer):
     escalations: int
     sends: list[SendsOut]
     skipped: list[SkippedOut]
+    moved: list[MovedOut]
+    rode_along: list[RodeAlongOut]
 
 
 @router.post(
@@ -69,7 +89,7 @@ async def post_dry_run(parts: Parts, body: Annotated[DryRunIn, Body(examples=[EX
     """Runs a flow (its name, or the flow itself) over the open invoices for the next days, without sending or storing
     anything."""
     flow = (await chosen(parts, body.flow)).flow
-    return _out(await dry_run(parts.db, flow, body.days, body.following))
+    return _out(await dry_run(parts.db, flow, body.days, body.following, parts.caps))
 
 
 def _out(tally: Tally) -> DryRunOut:
@@ -90,6 +110,10 @@ def _out(tally: Tally) -> DryRunOut:
             SkippedOut(step=step, reason=reason, reminders=count)
             for (step, reason), count in sorted(tally.skipped.items())
         ],
+        moved=[
+            MovedOut(step=step, reason=reason, reminders=count) for (step, reason), count in sorted(tally.moved.items())
+        ],
+        rode_along=[RodeAlongOut(step=step, reminders=count) for step, count in sorted(tally.rode_along.items())],
     )
 
 

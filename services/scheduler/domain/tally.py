@@ -1,7 +1,8 @@
-"""The dry run's count: many invoices that would be treated alike are counted, and treated once.
+"""The dry run's count: customers who would be treated alike are counted, and treated once.
 
 What must stay true:
-- invoices share a forecast only when nothing that it depends on differs;
+- customers share a course only when nothing that it depends on differs; where neither a message nor a cap joins a
+  customer's invoices, each invoice stands for itself;
 - memory does not grow with the number of invoices: what is remembered is bounded, what is counted is days and reasons.
 """
 
@@ -10,18 +11,22 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
+from services.scheduler.domain.contacted import Contacted
+from services.scheduler.domain.course import Course, Debt, Fate, Held
 from services.scheduler.domain.forecast import forecast
 from services.scheduler.domain.planned import MAIN_LEG, THEN_LEG, Installment, InvoiceFacts, PlannedReminder, RowKey
-from shared.flow import FOREVER, Anchor, ConditionInputs, Flow, Start, Step, judge, may_interrupt
+from shared.flow import Anchor, ConditionInputs, Flow, Start, judge
 from shared.flow.conditions import reads
+from shared.kernel.caps import NO_CAPS, Caps
 from shared.routing import Candidate, ContactPoint, Offer, route
-from shared.routing.channels import traits_of
 
 LONG_AGO = date(1971, 1, 4)
 MOST_REMEMBERED = 20_000
+MOST_OF_ONE = 5_000  # invoices of a customer that are looked at together; what a further one owes is as if another's
 MARGIN = 40  # days by which closed days may move a step
 
 
@@ -33,13 +38,19 @@ class Reach(NamedTuple):
     preferred: str | None = None
 
 
-class Held(NamedTuple):
-    kind: str
-    until: datetime
+class Used(NamedTuple):
+    """What a customer's counter says: the last contact, how many on a local day and in the week of a Monday."""
+
+    last_at: datetime
+    day: date
+    day_n: int
+    week: date
+    week_n: int
 
 
 class Counted(NamedTuple):
-    """An open invoice, as the dry run reads it. `inputs`: what conditions may ask, without days and history."""
+    """An open invoice, as the dry run reads it. `inputs`: what conditions may ask, without days and history. `used`: of its
+    customer, where there was a contact."""
 
     issue_date: date
     accepted_at: datetime
@@ -53,6 +64,9 @@ class Counted(NamedTuple):
     inputs: ConditionInputs
     broken_n: int = 0
     broken_at: datetime | None = None
+    customer: int = 0
+    creditor: int = 0
+    used: Used | None = None
 
 
 class _Alike(NamedTuple):
@@ -63,6 +77,14 @@ class _Alike(NamedTuple):
     reach: Reach
     verdicts: tuple[bool, ...]
     asked: "_Asked | None"
+    creditor: int
+
+
+class _Customer(NamedTuple):
+    """One who is treated like others who owe the same. `last_at` and the rest: as in `Contacted`."""
+
+    owes: tuple[_Alike, ...]
+    contacted: tuple[datetime | None, int, int, int, int]
 
 
 class _Asked:
@@ -83,18 +105,27 @@ class _Asked:
 
 @dataclass(slots=True)
 class Tally:
-    """`add` invoices, then `close`. `sends`: messages by (day, channel); `skipped`: by (step, reason)."""
+    """`add` invoices, those of one customer one after the other, then `close`. `sends`: messages by (day, channel);
+    `skipped`: reminders by (step, reason); `moved`: those that go on a later day than planned, by (step, reason);
+    `rode_along`: those that go in the message of another one, by step."""
 
     flow: Flow
     offers: Mapping[str, Offer]
     now: datetime
     until: datetime
+    caps: Caps = NO_CAPS
     invoices: int = 0
     escalations: int = 0
     sends: Counter[tuple[date, str]] = field(default_factory=Counter)
     costs: dict[tuple[date, str], Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     skipped: Counter[tuple[str, str]] = field(default_factory=Counter)
-    _alike: Counter[_Alike] = field(default_factory=Counter)
+    moved: Counter[tuple[str, str]] = field(default_factory=Counter)
+    rode_along: Counter[str] = field(default_factory=Counter)
+    _alike: Counter[_Customer] = field(default_factory=Counter)
+    _waiting: int = 0
+    _customer: int = 0
+    _used: Used | None = None
+    _owes: list[_Alike] = field(default_factory=list)
     _plans: dict[tuple[Any, ...], tuple[PlannedReminder, ...]] = field(default_factory=dict)
     _routes: dict[tuple[Any, ...], tuple[Candidate | None, str]] = field(default_factory=dict)
     _verdicts: dict[tuple[Any, ...], bool] = field(default_factory=dict)
@@ -102,6 +133,7 @@ class Tally:
     _moving: bool = field(init=False)
     _from_issue: bool = field(init=False)
     _earliest: int = field(init=False)
+    _joined: bool = field(init=False)
 
     def __post_init__(self) -> None:
         conditions = dict.fromkeys(step.only_if for step in self.flow.steps if step.only_if is not None)
@@ -109,19 +141,46 @@ class Tally:
         self._moving = len(self._fixed) < len(conditions)
         after_issue = any(step.when.after == "issue" for step in self.flow.steps)
         self._from_issue = after_issue or self.flow.start is Start.ISSUED_TODAY
+        self.caps = self.caps.within(self.flow.caps)
+        self._joined = bool(self.caps or self.flow.grouped)
         self._earliest = 2 * min((step.offset for step in self.flow.timetable.steps), default=0) - MARGIN
 
     def add(self, invoices: Iterable[Counted]) -> None:
         for invoice in invoices:
             self.invoices += 1
-            self._alike[self._key(invoice)] += 1
-        if len(self._alike) > MOST_REMEMBERED:
-            self.close()
+            alone = not self._joined or invoice.customer != self._customer or len(self._owes) >= MOST_OF_ONE
+            if alone:
+                self._next_customer()
+            self._customer, self._used = invoice.customer, invoice.used
+            self._owes.append(self._key(invoice))
 
     def close(self) -> None:
-        for alike, times in self._alike.items():
-            self._count(alike, times)
+        self._next_customer()
+        self._count_all()
+
+    def _next_customer(self) -> None:
+        if self._owes:
+            self._alike[_Customer(tuple(self._owes), self._contacted())] += 1
+            self._waiting += len(self._owes) if self._joined else 0
+            self._owes.clear()
+        if self._waiting > MOST_REMEMBERED or len(self._alike) > MOST_REMEMBERED:
+            self._count_all()
+
+    def _count_all(self) -> None:
+        for customer, times in self._alike.items():
+            self._count(customer, times)
         self._alike.clear()
+        self._waiting = 0
+
+    def _contacted(self) -> tuple[datetime | None, int, int, int, int]:
+        """Only what a cap can still look at: what is long past makes no two customers differ."""
+        used, today = self._used, self.now.date()
+        if used is None or not self.caps:
+            return (None, 0, 0, 0, 0)
+        last_at = used.last_at if self.caps.gap and used.last_at > self.now - self.caps.gap else None
+        day = (used.day.toordinal(), used.day_n) if used.day >= today - timedelta(days=1) else (0, 0)
+        week = (used.week.toordinal(), used.week_n) if used.week > today - timedelta(days=9) else (0, 0)
+        return (last_at, *day, *week)
 
     # --- what makes invoices alike
 
@@ -131,7 +190,8 @@ class Tally:
         plan = (self._issue(invoice), accepted, invoice.zone, invoice.country, parts, invoice.kept, invoice.stopped,
                 invoice.broken_n, invoice.broken_at)  # fmt: skip
         verdicts = tuple(self._judged(text, invoice.inputs) for text in self._fixed)
-        return _Alike(plan, invoice.held, invoice.reach, verdicts, _Asked(invoice.inputs) if self._moving else None)
+        asked = _Asked(invoice.inputs) if self._moving else None
+        return _Alike(plan, invoice.held, invoice.reach, verdicts, asked, invoice.creditor if self._joined else 0)
 
     def _issue(self, invoice: Counted) -> date:
         """Long ago, where the plan cannot depend on it: an old issue date before all that is around the due dates."""
@@ -151,45 +211,39 @@ class Tally:
 
     # --- what happens to them
 
-    def _count(self, alike: _Alike, times: int) -> None:
-        zone, country = alike.plan[2], alike.plan[3]
-        ended: set[int | None] = set()
-        silent: set[tuple[int | None, str, int]] = set()
-        for sent, row in enumerate(self._forecast(alike)):
-            step = self.flow.step(row.step)
-            at = row.due_at or self.now
-            if row.installment_no is not None and row.installment_no in ended:
-                continue
-            occurrence = (row.installment_no, row.step, row.occurrence)
-            if row.leg == THEN_LEG and occurrence in silent:
-                continue
-            reason = row.reason or self._refused(alike, step, row, sent)
-            if reason is None and alike.held and at < alike.held.until and not step.stop:
-                reason, at = (alike.held.kind, at) if row.requires_open else (None, alike.held.until)
-            if reason is None and step.stop:
-                ended.add(row.installment_no)
-            elif reason is None and step.escalate:
-                self.escalations += times
-            elif reason is None:
-                reason = self._send(alike, row, at, times, ZoneInfo(zone), country)
-            if reason is not None:
-                silent.add(occurrence)
-                self.skipped[row.step, str(reason)] += times
+    def _count(self, customer: _Customer, times: int) -> None:
+        debts = [self._debt(alike) for alike in customer.owes]
+        contacted = Contacted(self.caps, *customer.contacted)
+        for fate in Course(self.flow, debts, contacted, now=self.now, until=self.until).run():
+            if fate.reason is not None:
+                self.skipped[fate.row.step, str(fate.reason)] += times
+            elif fate.way is None:
+                self.escalations += times if self.flow.step(fate.row.step).escalate else 0
+            else:
+                self._send(fate, fate.way, times, debts[fate.debt].zone)
 
-    def _send(
-        self, alike: _Alike, row: PlannedReminder, at: datetime, times: int, zone: ZoneInfo, country: str | None
-    ) -> str | None:
-        """Counts it; or why nobody is reached."""
-        way, reason = self._way(alike.reach, row)
-        if way is None:
-            return reason
-        if row.send_until in (FOREVER, None) and not traits_of(way.channel).discreet:
-            at = may_interrupt(at, self.flow.window, zone, country) or at
-        if at <= self.until:
-            key = (at.astimezone(zone).date(), way.channel)
-            self.sends[key] += times
-            self.costs[key] += way.cost * times
-        return None
+    def _send(self, fate: Fate, way: Candidate, times: int, zone: ZoneInfo) -> None:
+        if fate.moved:
+            self.moved[fate.row.step, fate.moved] += times
+        if fate.carrier is not None:
+            self.rode_along[fate.row.step] += times
+            return
+        key = (fate.at.astimezone(zone).date(), way.channel)
+        self.sends[key] += times
+        self.costs[key] += way.cost * times
+
+    def _debt(self, alike: _Alike) -> Debt:
+        issue, _, zone, country, *_ = alike.plan
+        return Debt(
+            self._forecast(alike),
+            issue,
+            ZoneInfo(zone),
+            country,
+            alike.creditor,
+            alike.held,
+            partial(self._way, alike.reach),
+            partial(self._refused, alike),
+        )
 
     def _way(self, reach: Reach, row: PlannedReminder) -> tuple[Candidate | None, str]:
         """The first way, or why there is none. A leg of a broadcast has its own."""
@@ -205,15 +259,15 @@ class Tally:
             found = self._routes[key] = (ways.candidates[0] if ways.candidates else None, reason)
         return found
 
-    def _refused(self, alike: _Alike, step: Step, row: PlannedReminder, sent: int) -> str | None:
+    def _refused(self, alike: _Alike, row: PlannedReminder, at: datetime, sent: int) -> str | None:
+        step = self.flow.step(row.step)
         if step.only_if is None or row.leg == THEN_LEG:
             return None
         if not _moves(step.only_if):
             return None if alike.verdicts[self._fixed.index(step.only_if)] else "condition"
         assert alike.asked is not None
         due = row.anchor_date if row.anchor is Anchor.DUE else None
-        at = (row.due_at or self.now).astimezone(ZoneInfo(alike.plan[2])).date()
-        days = (at - (due or alike.plan[4][0][1])).days
+        days = (at.astimezone(ZoneInfo(alike.plan[2])).date() - (due or alike.plan[4][0][1])).days
         return None if self._judged(step.only_if, alike.asked.inputs.on_day(days, sent)) else "condition"
 
     def _forecast(self, alike: _Alike) -> tuple[PlannedReminder, ...]:

@@ -1,4 +1,7 @@
-"""Open invoices for the dry run, page by page: no snapshot is held over the whole of it, and no page is large."""
+"""Open invoices for the dry run, page by page: no snapshot is held over the whole of it, and no page is large.
+
+What must stay true: the invoices of one customer come one after the other, in the order in which they were taken in.
+"""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -7,23 +10,33 @@ from functools import lru_cache
 
 import asyncpg
 
+from services.scheduler.domain.course import Held
 from services.scheduler.domain.planned import Installment, RowKey
-from services.scheduler.domain.tally import Counted, Held, Reach
+from services.scheduler.domain.tally import Counted, Reach, Used
 from shared.flow import ConditionInputs
 from shared.routing import ContactKind, ContactPoint
 
 PAGE = 2000
 BEGINNING = 6  # characters of a phone number that a price may depend on
 
-# $4: conditions ask for attributes; they are large, so they are read only then.
+# $4: conditions ask for attributes; they are large, so they are read only then. The page is cut before anything is looked up for it.
 _PAGE = """
-SELECT i.id, i.issue_date, i.accepted_at, coalesce(u.timezone, c.timezone), coalesce(u.country, c.country),
+WITH chosen AS MATERIALIZED (
+  SELECT * FROM invoice i
+   WHERE (i.customer_id, i.id) > ($1, $6) AND i.closed_as IS NULL AND i.settled_at IS NULL
+     AND ($3::text IS NULL OR i.flow_version_id IN (SELECT id FROM flow_version WHERE name = $3))
+     AND EXISTS (SELECT FROM installment x WHERE x.invoice_id = i.id AND x.open_amount > 0)
+   ORDER BY i.customer_id, i.id LIMIT $2
+)
+SELECT i.customer_id, i.id, i.creditor_id, k.last_at, k.day, k.day_n, k.week, k.week_n,
+       i.issue_date, i.accepted_at, coalesce(u.timezone, c.timezone), coalesce(u.country, c.country),
        coalesce(u.locale, c.locale), i.currency, u.ref, CASE WHEN $4 THEN i.attributes END, CASE WHEN $4 THEN u.attributes END,
        n.nos, n.dues, n.open, n.amount, h.kind, h.until, p.points, u.preferred_channel, r.kept, b.n, b.at
-  FROM invoice i JOIN customer u ON u.id = i.customer_id JOIN creditor c ON c.id = i.creditor_id
+  FROM chosen i JOIN customer u ON u.id = i.customer_id JOIN creditor c ON c.id = i.creditor_id
  CROSS JOIN LATERAL (SELECT array_agg(x.no ORDER BY x.no) AS nos, array_agg(x.due_date ORDER BY x.no) AS dues,
                             sum(x.open_amount) AS open, sum(x.amount) AS amount
                        FROM installment x WHERE x.invoice_id = i.id AND x.open_amount > 0) n
+  LEFT JOIN customer_contact k ON k.customer_id = i.customer_id
   LEFT JOIN LATERAL hold_on(i.id, i.customer_id, business_now()) h ON true
  CROSS JOIN LATERAL (
        SELECT string_agg(concat_ws(' ', k.kind, k.priority, CASE k.kind WHEN 'phone' THEN left(k.address, $5) ELSE '-' END,
@@ -39,23 +52,25 @@ SELECT i.id, i.issue_date, i.accepted_at, coalesce(u.timezone, c.timezone), coal
           AND ((y.generation = i.generation AND y.fence > 0 AND y.state NOT IN ('cancelled', 'pending', 'queued'))
             OR (y.state = 'skipped' AND y.reason IN ('escalated', 'stopped') AND y.anchor_date = x.due_date))) r
  CROSS JOIN LATERAL (SELECT count(*) AS n, max(m.until) AS at FROM promise m WHERE m.invoice_id = i.id AND m.state = 'broken') b
- WHERE i.id > $1 AND i.closed_as IS NULL AND i.settled_at IS NULL AND n.nos IS NOT NULL
-   AND ($3::text IS NULL OR i.flow_version_id IN (SELECT id FROM flow_version WHERE name = $3))
- ORDER BY i.id LIMIT $2
+ ORDER BY i.customer_id, i.id
 """
 
 
 async def page(
-    connection: asyncpg.Connection, after: int, following: str | None, *, attributes: bool
+    connection: asyncpg.Connection, after: tuple[int, int], following: str | None, *, attributes: bool
 ) -> Sequence[asyncpg.Record]:
-    """Rows for `counted`; their first column is where the next page begins."""
-    rows: Sequence[asyncpg.Record] = await connection.fetch(_PAGE, after, PAGE, following, attributes, BEGINNING)
+    """Rows for `counted`; their first two columns are where the next page begins."""
+    customer, invoice = after
+    rows: Sequence[asyncpg.Record] = await connection.fetch(
+        _PAGE, customer, PAGE, following, attributes, BEGINNING, invoice
+    )
     return rows
 
 
 def counted(rows: Sequence[asyncpg.Record]) -> Iterator[Counted]:
     for row in rows:
-        (_, issue, accepted, zone, country, locale, currency, ref, of_invoice, of_customer, nos, dues, owed, amount,
+        (customer, _, creditor, last_at, day, day_n, week, week_n,
+         issue, accepted, zone, country, locale, currency, ref, of_invoice, of_customer, nos, dues, owed, amount,
          held, until, points, preferred, kept, broken_n, broken_at) = row  # fmt: skip
         inputs = ConditionInputs(owed, amount, currency, 0, of_invoice or {}, of_customer or {}, ref, locale, zone, country or "",
                                  promises_broken=broken_n)  # fmt: skip
@@ -73,6 +88,9 @@ def counted(rows: Sequence[asyncpg.Record]) -> Iterator[Counted]:
             inputs,
             broken_n,
             broken_at,
+            customer,
+            creditor,
+            Used(last_at, day, day_n, week, week_n) if day_n is not None else None,
         )
 
 
