@@ -87,7 +87,7 @@ async def main() -> None:
         else:
             outside = from_environment(public_url, secret_key)
         services += [
-            build_payments(load(PaymentsSettings), windows, payments_db, documents, guard),
+            build_payments(load(PaymentsSettings), windows, payments_db, documents, guard, public_url),
             build_dispatcher(load(DispatcherSettings), windows, dispatcher_db, bus, documents, outside),
             build_scheduler(
                 load(SchedulerSettings), windows, scheduler_db, bus, documents, guard, sandbox=settings.sandbox

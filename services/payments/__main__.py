@@ -14,7 +14,7 @@ from shared.web.service import assemble, make_keys, serve
 async def main(process: DistributedSettings, own: PaymentsSettings, ledger: LedgerSettings) -> None:
     db = wiring.open_database(process.database_url.get_secret_value(), process.database_pool)
     guard = Guard.from_settings(loopback=process.sandbox)
-    service = wiring.build(own, ledger, db, Documents(process.documents_url), guard)
+    service = wiring.build(own, ledger, db, Documents(process.documents_url), guard, process.public_url)
     try:
         await serve(assemble("Dunnock payments", [service], make_keys(db, process)), process)
     finally:

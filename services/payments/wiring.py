@@ -5,6 +5,7 @@ from pathlib import Path
 
 from services.payments.adapters.http_poll import HttpAsker
 from services.payments.adapters.registry import reader_of, webhook_of
+from services.payments.adapters.stripe_checkout import StripeCheckout
 from services.payments.api import (
     pay_links,
     pay_page,
@@ -22,6 +23,7 @@ from services.payments.domain.poll_settings import MOST_SECONDS
 from services.payments.handlers.check_payments import PaymentCheck
 from services.payments.handlers.deliver_announcements import AT_ONCE, Announcer
 from services.payments.handlers.known_sources import KnownSources
+from services.payments.handlers.open_checkout import OpenCheckout
 from services.payments.handlers.poller import Poller
 from services.payments.handlers.record_payment import PaymentRecorder
 from services.payments.handlers.take_word import TakeWord
@@ -37,6 +39,7 @@ from shared.web.service import Service, database_check
 
 ROLE = "dunnock_payments"
 POLLED_AT_ONCE = 40  # connections, to all polled sources
+CHECKOUTS_AT_ONCE, CHECKOUT_TIMEOUT = 20, 4.5  # connections to who opens pages to pay on; seconds for one try of two
 LIMITS = {"lock_timeout": "3s", "statement_timeout": "4s"}  # so that a webhook's 503 leaves within 5 seconds
 
 
@@ -45,9 +48,14 @@ def open_database(url: str, pool_size: int = 10) -> Database:
 
 
 def build(
-    settings: PaymentsSettings, ledger: LedgerSettings, db: Database, documents: Documents, guard: Guard
+    settings: PaymentsSettings,
+    ledger: LedgerSettings,
+    db: Database,
+    documents: Documents,
+    guard: Guard,
+    public_url: str,
 ) -> Service:
-    """`db`: of `open_database`."""
+    """`db`: of `open_database`; `public_url`: the origin that customers reach."""
     window, held = timedelta(seconds=ledger.handoff_window), timedelta(days=settings.pending_hold_days)
     recorder = PaymentRecorder(db, window, held)
     rules = Rules(settings.match_threshold, settings.match_fees)
@@ -56,8 +64,10 @@ def build(
     take_word = TakeWord(db, window, timedelta(days=settings.pay_link_days), _bounds(settings))
     asker = HttpAsker(guarded_client(guard, timeout=MOST_SECONDS, connections=POLLED_AT_ONCE))
     check = PaymentCheck(db, Poller(asker), window)
+    pages = StripeCheckout(guarded_client(guard, timeout=CHECKOUT_TIMEOUT, connections=CHECKOUTS_AT_ONCE))
+    checkout = OpenCheckout(db, pages, public_url, settings.page_actions)
     parts = PaymentsParts(
-        db, KnownSources(db, webhook_of), recorder, documents, guard, take_word, rules, reader_of, check
+        db, KnownSources(db, webhook_of), recorder, documents, guard, take_word, rules, reader_of, check, checkout
     )
     endpoints = guarded_client(guard, timeout=settings.announce_timeout, connections=MOST * AT_ONCE)
     worker = PaymentsWorker(db, settings, Announcer(db, endpoints, settings.announce_timeout), check, folder)
@@ -65,6 +75,7 @@ def build(
     async def stop() -> None:
         await worker.stop()
         await asker.close()
+        await pages.close()
 
     return Service(
         name="payments",

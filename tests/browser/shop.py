@@ -43,10 +43,13 @@ class Shop:
             number="2100-0147",
             creditor_columns={"name": "Werkzeug Huber GmbH", "iban": "DE02120300000000202051", "bic": "BYLADEM1001"},
             payment_reference="RF18539007547034",
-            payment_url="https://pay.example.com/2100-0147",
             document_key="0" * 64,
             document_name="2100-0147.pdf",
-            **{"customer_columns": {"name": "Ana Silva", "locale": "en"}, **more},
+            **{
+                "customer_columns": {"name": "Ana Silva", "locale": "en"},
+                "payment_url": "https://pay.example.com/2100-0147",
+                **more,
+            },
         )
         await factories.contact_point(self.payments.owner, made.customer_id, "phone", "+34600111222")
         await self.payments.say(
@@ -66,16 +69,15 @@ class Shop:
 
 
 @contextlib.asynccontextmanager
-async def served(app: Any) -> AsyncIterator[str]:
-    bound = socket.socket()
-    bound.bind(("127.0.0.1", 0))
+async def served(app: Any, bound: socket.socket | None = None) -> AsyncIterator[str]:
+    bound = bound or taken()
     server = make_server(app, "127.0.0.1", 0, trusted_proxies=[], grace=1)
     serving = asyncio.create_task(server.serve([bound]))
     while not server.started:
         assert not serving.done()
         await asyncio.sleep(0.02)
     try:
-        yield f"http://127.0.0.1:{bound.getsockname()[1]}"
+        yield origin_of(bound)
     finally:
         server.should_exit = True
         await serving
@@ -83,10 +85,22 @@ async def served(app: Any) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def shop_open(dsn: str, folder: Path) -> AsyncIterator[Shop]:
-    async with payments_running(dsn, folder / "documents") as payments:
+    bound = taken()
+    async with payments_running(dsn, folder / "documents", public_url=origin_of(bound)) as payments:
         await payments.owner.execute("UPDATE business_clock SET ahead = $1::timestamptz - clock_timestamp()", NOW)
-        async with served(payments.app) as origin, chromium(folder / "profile") as browser:
+        async with served(payments.app, bound) as origin, chromium(folder / "profile") as browser:
             yield Shop(payments, browser, origin)
+
+
+def taken() -> socket.socket:
+    """A port of our own."""
+    bound = socket.socket()
+    bound.bind(("127.0.0.1", 0))
+    return bound
+
+
+def origin_of(bound: socket.socket) -> str:
+    return f"http://127.0.0.1:{bound.getsockname()[1]}"
 
 
 async def faults(page: Page) -> list[str]:

@@ -1,5 +1,6 @@
 """The pay page on a telephone and on a desk, in a real browser that runs no script: it is used as people use it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,8 @@ import pytest
 from services.payments.api.voices import LANGUAGES
 from tests.browser.chromium import installed
 from tests.browser.shop import DESK, OPEN_ALL, PHONE, Shop, faults, picture, served, shop_open
+from tests.doubles.stripe_api import stripe_api
+from tests.integration.payments_running import BEARER
 
 pytestmark = pytest.mark.skipif(
     not installed(), reason="no chromium is installed: the page's HTML is tested all the same"
@@ -138,6 +141,61 @@ async def test_the_keyboard_reaches_everything_and_shows_where_it_is(shop: Shop)
         "SUMMARY Something is not right wi",
         "SUMMARY Language and how we write",
     ]
+
+
+async def test_the_pay_button_leads_over_stripe_and_back_without_a_script(shop: Shop) -> None:
+    made = await shop.owing(payment_url=None)
+    async with stripe_api() as stripe:
+        stripe.tell = lambda body, headers: shop.payments.http.post(
+            "/v1/webhooks/stripe", content=body, headers=headers
+        )
+        await shop.payments.http.put("/v1/sources/stripe", json=stripe.settings(), headers=BEARER)
+        page = await shop.open()
+        await picture(page, "checkout")
+        assert await faults(page) == []
+        assert await page.run("document.querySelector('.first button').textContent") == "Pay €1,010.00 now"
+        await page.click("form[action$=checkout] button", leaves=True)
+        assert "101000" in await page.text()
+
+        await page.click("#back", leaves=True)
+        assert "To pay" in await page.text()
+        await page.click("form[action$=checkout] button", leaves=True)
+        await page.click("#pay", leaves=True)
+        assert await page.run("location.href") == f"{shop.origin}/pay/{made.token}?said=checkout&lang=en"
+        assert "All paid. Thank you!" in await page.text()
+        assert page.complaints == []
+        assert len(stripe.sessions) == 1
+
+
+async def test_where_stripe_does_not_open_the_page_says_so_and_how_to_transfer(shop: Shop) -> None:
+    await shop.owing(payment_url=None)
+    async with stripe_api() as stripe:
+        await shop.payments.http.put("/v1/sources/stripe", json=stripe.settings(), headers=BEARER)
+        stripe.troubles += [500, 500]
+        page = await shop.open()
+        await page.click("form[action$=checkout] button", leaves=True)
+        await picture(page, "checkout-away")
+        assert "Nothing was charged" in await page.text()
+        assert await faults(page) == []
+        await page.click("main > .wrong a")
+        assert await page.run("location.hash") == "#transfer"
+
+
+async def test_the_browser_itself_lets_the_form_go_to_no_other_site(shop: Shop) -> None:
+    await shop.owing(payment_url=None)
+    async with stripe_api() as stripe, stripe_api() as another:
+        stripe.page = another.origin
+        settings = stripe.settings(page=another.origin)
+        await shop.payments.http.put("/v1/sources/stripe", json=settings, headers=BEARER)
+        page = await shop.open()
+        settings["checkout"]["page"] = stripe.origin  # what the opened page allows is no longer where it leads
+        await shop.payments.http.put("/v1/sources/stripe", json=settings, headers=BEARER)
+        stripe.page = None
+        await page.click("form[action$=checkout] button")
+        async with asyncio.timeout(30):
+            while not any("form-action" in complaint for complaint in page.complaints):
+                await asyncio.sleep(0.05)
+        assert (await page.run("location.href")).startswith(shop.origin)
 
 
 def _elsewhere(target: str) -> Callable[..., Awaitable[None]]:

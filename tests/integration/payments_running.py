@@ -116,13 +116,13 @@ class Payments:
 
 @contextlib.asynccontextmanager
 async def payments_running(
-    dsn: str, folder: Path, *, window: float = 0.4, pool_size: int = 5
+    dsn: str, folder: Path, *, window: float = 0.4, pool_size: int = 5, public_url: str = "http://test"
 ) -> AsyncIterator[Payments]:
     db = wiring.open_database(dsn, pool_size)
     owning = Database(dsn, pool_size=2)
     documents = Documents(folder.as_uri())
     ledger = LedgerSettings(handoff_window=window, connect_timeout=window / 2)
-    service = wiring.build(PaymentsSettings(), ledger, db, documents, Guard(Allowed.parse(LOOPBACK)))
+    service = wiring.build(PaymentsSettings(), ledger, db, documents, Guard(Allowed.parse(LOOPBACK)), public_url)
     app = assemble("Payments", [service], Keys(key_lookup(db), KEY))
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     secret = new_secret()

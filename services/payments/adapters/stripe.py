@@ -12,13 +12,11 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+from services.payments.domain.checkout import STRIPE_UNITS
 from services.payments.domain.minor_units import from_minor
 from services.payments.domain.ports import Headers, Heard, Unreadable
 from services.payments.domain.source_settings import TOLERANCE, StripeSettings
-from shared.kernel.money import MINOR_UNITS
 
-# Where Stripe's units are not ISO 4217's (https://docs.stripe.com/currencies).
-_UNITS = {**MINOR_UNITS, "ISK": 2, "UGX": 2, "MGA": 0}
 _TIME = re.compile(rb"[0-9]{1,12}")
 _SIGNATURE = re.compile(rb"[0-9a-f]{64}")
 _MOST_PARTS = 40
@@ -156,7 +154,7 @@ def _invoice_payment(invoice: Object) -> str:
 
 def _amount(amount: Any, currency: str) -> str:
     try:
-        return from_minor(_whole(amount), currency, _UNITS)
+        return from_minor(_whole(amount), currency, STRIPE_UNITS)
     except ValueError as error:
         raise Unreadable(f"data.object.amount: {error}") from None
 

@@ -1,7 +1,8 @@
 """Renders the customer's page from `pages/`.
 
-True here: everything that came from a caller is escaped; no script runs, and forms go nowhere but to this origin (the
-content security policy names the one style by its hash); nothing is cached, indexed or told to the next site.
+True here: everything that came from a caller is escaped; no script runs, and forms go nowhere but to this origin, the
+pay button's from there to the provider's page alone (the content security policy names it, and the one style by its
+hash); nothing is cached, indexed or told to the next site.
 """
 
 import base64
@@ -29,9 +30,12 @@ from shared.states import HoldKind
 
 _STYLE = (PAGES / "pay.css").read_text("utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
+_POLICY = (
+    f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src https:; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 HEADERS = {
-    "Content-Security-Policy": f"default-src 'none'; style-src 'sha256-{_STYLE_HASH}'; img-src https:; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": _POLICY,
     "Cache-Control": "no-store",
     "Referrer-Policy": "no-referrer",
     "X-Robots-Tag": "noindex, nofollow",
@@ -45,7 +49,8 @@ FIELDS = ("date1", "amount1", "date2", "amount2", "date3", "amount3", "date4", "
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How a page is asked for: `said` thanks for it, `wrong` is shown at its form with what was `filled` in."""
+    """How a page is asked for: `said` thanks for it, `wrong` is shown at its form with what was `filled` in.
+    `checkout`: the origin of the page that the pay button leads to, if it asks a provider for one."""
 
     token: str
     language: str | None = None
@@ -53,6 +58,7 @@ class Shown:
     form: str | None = None
     wrong: Refused | None = None
     filled: dict[str, str] = field(default_factory=dict)
+    checkout: str | None = None
 
 
 def notice_page(voice: Voice, name: str, status: int) -> HTMLResponse:
@@ -75,10 +81,11 @@ def pay_page(owed: Owed, facts: PageFacts, bounds: Bounds, shown: Shown, status:
     if owed.status == "open":
         told = {
             **_asked(owed, voice, total),
+            **_button(owed, shown),
             **_said(owed, facts, bounds, voice),
             **_answer(facts, bounds, shown, voice),
         }
-        return _page(voice, status, {**about, **told})
+        return _page(voice, status, {**about, **told}, shown.checkout)
     said = {"number": owed.number, "creditor": owed.creditor_name, "amount": total}
     heading, notice = voice.words[f"{owed.status}_title"], voice.words[owed.status].format(**said)
     return _page(voice, status, {**about, "heading": heading, "notice": notice})
@@ -93,12 +100,17 @@ def _asked(owed: Owed, voice: Voice, total: str) -> dict[str, Any]:
         "total": total if owed.open_amount < owed.amount else None,
         "parts": parts,
         "next": next(part for part in parts if not part["done"]),
-        "payment_url": _web_address(owed.payment_url, "https", "http"),
         "iban": owed.iban and _in_fours(owed.iban),
         "bic": owed.bic,
         "reference": owed.payment_reference,
         "code": _code(owed),
     }
+
+
+def _button(owed: Owed, shown: Shown) -> dict[str, Any]:
+    """An invoice's own link comes before what its creditor has for all."""
+    link = _web_address(owed.payment_url, "https", "http")
+    return {"payment_url": link, "checkout": link is None and shown.checkout is not None}
 
 
 def _said(owed: Owed, facts: PageFacts, bounds: Bounds, voice: Voice) -> dict[str, Any]:
@@ -126,9 +138,10 @@ def _said(owed: Owed, facts: PageFacts, bounds: Bounds, voice: Voice) -> dict[st
 
 def _answer(facts: PageFacts, bounds: Bounds, shown: Shown, voice: Voice) -> dict[str, Any]:
     words = voice.words
-    known = shown.said == "preferences" or any(one.kind.value == shown.said for one in facts.standing)
+    known = shown.said in ("preferences", "checkout") or any(one.kind.value == shown.said for one in facts.standing)
     wrong = shown.wrong and {
         "form": shown.form,
+        "at": "transfer" if shown.form == "checkout" else f"say-{shown.form}",
         "field": shown.wrong.field,
         "text": words[f"wrong_{shown.wrong.why}"].format(days=bounds.promise_days, dates=bounds.promise_dates),
     }
@@ -191,12 +204,13 @@ def _way(way: Way) -> dict[str, Any]:
     return {"masked": mask_address(way.address), "token": way.token, "barred": way.barred}
 
 
-def _page(voice: Voice, status: int, shown: dict[str, Any]) -> HTMLResponse:
+def _page(voice: Voice, status: int, shown: dict[str, Any], checkout: str | None = None) -> HTMLResponse:
     style = Markup(_STYLE)  # our own file, and the policy allows these bytes only
     text = _TEMPLATE.render(
         tag=voice.tag, language=voice.language, languages=LANGUAGES, words=voice.words, style=style, **shown
     )
-    return HTMLResponse(text.lstrip(), status, headers=HEADERS)
+    policy = _POLICY.replace("form-action 'self'", f"form-action 'self' {checkout}") if checkout else _POLICY
+    return HTMLResponse(text.lstrip(), status, headers={**HEADERS, "Content-Security-Policy": policy})
 
 
 def _web_address(url: str | None, *schemes: str) -> str | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from services.payments.domain.matching import Rules
 from services.payments.handlers.check_payments import PaymentCheck
 from services.payments.handlers.known_sources import KnownSources
+from services.payments.handlers.open_checkout import OpenCheckout
 from services.payments.handlers.record_payment import PaymentRecorder
 from services.payments.handlers.take_statement import ReaderOf
 from services.payments.handlers.take_word import TakeWord
@@ -24,3 +25,4 @@ class PaymentsParts:
     rules: Rules
     reader_of: ReaderOf
     payment_check: PaymentCheck
+    open_checkout: OpenCheckout

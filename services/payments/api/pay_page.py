@@ -5,6 +5,7 @@ page, said again it changes nothing more; every answer to a customer is a page, 
 """
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -17,6 +18,7 @@ from services.payments.api.same_origin import same_origin
 from services.payments.api.voices import Voice, voice_of, voice_of_browser
 from services.payments.domain.customer_word import Refused
 from services.payments.handlers.take_word import Gone, Taken
+from services.payments.store.checkout import checkout_of
 from services.payments.store.invoices import Owed, owed_by_token
 from services.payments.store.page_facts import PageFacts, page_facts
 from shared.documents import clean_filename, content_disposition
@@ -30,7 +32,8 @@ from shared.web.strict import strict_router
 router: APIRouter = strict_router("pay page")
 router.responses.pop(422, None)
 Parts = Annotated[PaymentsParts, part(PaymentsParts)]
-Action = Annotated[str, Path(description="paid, promise, dispute or preferences")]
+Action = Annotated[str, Path(description="paid, promise, dispute, preferences or checkout")]
+CHECKOUT = "checkout"
 Language = Annotated[str | None, Query(description="show the page in this language: en, es or pt")]
 Said = Annotated[str | None, Query(description="what the page thanks for")]
 _HTML: dict[str, Any] = {"text/html": {}}
@@ -39,7 +42,7 @@ _PAGES: dict[int | str, dict[str, Any]] = {
 }
 _POSTED: dict[int | str, dict[str, Any]] = {
     **_PAGES,
-    303: {"description": "Taken: back to the page"},
+    303: {"description": "Taken: back to the page, or on to the page to pay on"},
     400: {"description": "Not a form of this page", "content": _HTML},
     403: {"description": "Sent by another site", "content": _HTML},
     422: {"description": "A value is wrong: the page says which", "content": _HTML},
@@ -75,21 +78,23 @@ async def download(token: str, request: Request, parts: Parts) -> Response:
 @router.get("/pay/{token}/{action}", response_class=RedirectResponse, status_code=303, summary="Back to the page")
 async def back(token: str, action: Action, request: Request) -> Response:
     """For who reloads the address of a form that was not taken."""
-    return _to(token, "") if action in FORMS else notice_page(_reader(request), "missing", 404)
+    return _to(token, "") if action in FORMS or action == CHECKOUT else notice_page(_reader(request), "missing", 404)
 
 
 @router.post("/pay/{token}/{action}", response_class=HTMLResponse, responses=_POSTED, summary="What the customer says")
 async def say(token: str, action: Action, request: Request, parts: Parts) -> Response:
     """I have paid; I will pay then; something is wrong; write to me so. Answered once what it stops cannot go any
-    more."""
+    more. Or: let me pay."""
     form = read_form(request.headers.get("content-type", ""), await request.body())
     if not same_origin(request):
         return notice_page(_reader(request), "elsewhere", 403)
-    if action not in FORMS:
+    if action not in FORMS and action != CHECKOUT:
         return notice_page(_reader(request), "missing", 404)
     if form is None:
         return notice_page(_reader(request), "unreadable", 400)
     try:
+        if action == CHECKOUT:
+            return await _pay(token, form, request, parts)
         return await _say(token, action, form, request, parts)
     except Exception as error:  # noqa: BLE001  # told by the page, or raised on
         return _away(request, error)
@@ -113,19 +118,36 @@ async def _say(token: str, action: str, form: dict[str, str], request: Request, 
             return await _show(request, parts, Shown(token, language, None, action, answer, form), status)
 
 
+async def _pay(token: str, form: dict[str, str], request: Request, parts: PaymentsParts) -> Response:
+    owed = await _find(token, parts)
+    if owed is None or owed.status != "open":
+        return _to(token, "")
+    language = voice_of(owed.locale, form.get("lang")).language
+    answer = await parts.open_checkout(owed, token, language)
+    if isinstance(answer, Refused):
+        status = 429 if answer.why == "too_often" else 503
+        return await _show(request, parts, Shown(token, language, None, CHECKOUT, answer), status)
+    return RedirectResponse(answer, 303, headers=HEADERS)
+
+
 async def _show(request: Request, parts: PaymentsParts, shown: Shown, status: int = 200) -> Response:
     found = await _with_facts(shown.token, parts)
     if found is None:
         return notice_page(_reader(request), "missing", 404)
-    return pay_page(*found, parts.take_word.bounds, shown, status)
+    owed, facts, checkout = found
+    return pay_page(owed, facts, parts.take_word.bounds, replace(shown, checkout=checkout), status)
 
 
-async def _with_facts(token: str, parts: PaymentsParts) -> tuple[Owed, PageFacts] | None:
+async def _with_facts(token: str, parts: PaymentsParts) -> tuple[Owed, PageFacts, str | None] | None:
+    """Also the origin of the page that the pay button leads to, if a provider is asked for one."""
     if not is_token(token):
         return None
     async with parts.db.connection() as connection:
         owed = await owed_by_token(connection, token, parts.take_word.kept)
-        return (owed, await page_facts(connection, owed.id)) if owed else None
+        if owed is None:
+            return None
+        found = await checkout_of(connection, owed.creditor_ref)
+        return owed, await page_facts(connection, owed.id), found and str(found[1]["page"])
 
 
 async def _find(token: str, parts: PaymentsParts) -> Owed | None:

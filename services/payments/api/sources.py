@@ -7,8 +7,8 @@ from fastapi import APIRouter, Depends, Response
 from pydantic import BaseModel
 
 from services.payments.api.parts import PaymentsParts
-from services.payments.domain.poll_settings import HttpPollSettings, places
-from services.payments.domain.source_settings import SourceSettings
+from services.payments.domain.poll_settings import HttpPollSettings, places, without_secrets
+from services.payments.domain.source_settings import SourceSettings, StripeSettings
 from services.payments.handlers.manage_endpoint import check_target
 from services.payments.store.polling import keep_payment_check
 from services.payments.store.sources import (
@@ -31,10 +31,12 @@ from shared.web.strict import strict_router
 router: APIRouter = strict_router("payment sources")
 Parts = Annotated[PaymentsParts, part(PaymentsParts)]
 SECRET = ("secrets", "headers")
+HIDDEN = ("api_key",)  # inside of an object
+POLLED = "http_poll"  # its URLs may have secrets in them
 
 
 class Source(BaseModel):
-    """`secrets`: how many there are, secret headers too; `settings`: everything else that was set."""
+    """`secrets`: how many there are, headers and the secrets of URLs too; `settings`: everything else that was set."""
 
     source: str
     kind: str
@@ -56,6 +58,8 @@ async def put(source: Ref, settings: SourceSettings, parts: Parts, response: Res
         )
     if isinstance(settings, HttpPollSettings):
         await check_targets(parts.guard, settings)
+    if isinstance(settings, StripeSettings) and settings.checkout is not None:
+        await check_target(parts.guard, settings.checkout.api, "/checkout/api")
     async with parts.db.transaction() as tx:
         row, is_new = await put_source(tx, source, settings.kind, settings.model_dump(mode="json", exclude={"kind"}))
         await keep_payment_check(tx)
@@ -129,5 +133,28 @@ def _missing(source: str) -> NotFound:
 
 def _shown(row: SourceRow) -> Source:
     settings = {name: value for name, value in row.config.items() if name not in SECRET}
-    secrets = sum(len(row.config.get(name, ())) for name in SECRET)
+    secrets = sum(len(row.config.get(name, ())) for name in SECRET) + _hidden(settings)
+    settings = _open(settings)
+    if row.kind == POLLED:
+        secrets += _without_url_secrets(settings) + _without_url_secrets(settings.get("batch") or {})
     return Source(source=row.ref, kind=row.kind, secrets=secrets, settings=settings, updated_at=row.updated_at)
+
+
+def _without_url_secrets(question: dict[str, Any]) -> int:
+    """Hides those of this question's URL; how many there were."""
+    if "url" not in question:
+        return 0
+    question["url"], secrets = without_secrets(question["url"])
+    return secrets
+
+
+def _open(settings: dict[str, Any]) -> dict[str, Any]:
+    """Without what is secret inside of an object."""
+    return {
+        name: {key: each for key, each in value.items() if key not in HIDDEN} if isinstance(value, dict) else value
+        for name, value in settings.items()
+    }
+
+
+def _hidden(settings: dict[str, Any]) -> int:
+    return sum(key in HIDDEN for value in settings.values() if isinstance(value, dict) for key in value)

@@ -18,6 +18,7 @@ from services.payments.domain.signature import parse_secret
 
 TOLERANCE = 300  # seconds, either way, of the wall clock
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
+_ORIGIN = re.compile(r"https?://[a-z0-9.-]{1,150}(:[0-9]{1,5})?", re.ASCII)
 _PIECES = re.compile(r"\{(body|timestamp|id)\}")
 
 
@@ -45,6 +46,14 @@ def _signed(value: str) -> str:
     return value
 
 
+def _origin(value: str) -> str:
+    if not _ORIGIN.fullmatch(value):
+        raise ValueError('must be an origin, such as "https://checkout.stripe.com"')
+    return value
+
+
+CreditorRef = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@~-]{1,128}$")]
+Origin = Annotated[str, Field(max_length=200), AfterValidator(_origin)]
 Text = Annotated[str, Field(min_length=8, max_length=512)]
 Header = Annotated[str, AfterValidator(_header)]
 StandardSecret = Annotated[str, BeforeValidator(_secret), Field(examples=["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"])]
@@ -67,10 +76,22 @@ class StandardWebhookSettings(_Webhook):
     secrets: Annotated[list[StandardSecret], Field(min_length=1, max_length=10)]
 
 
+class Checkout(_Settings):
+    """The pay page's button opens a Stripe Checkout session for what is owed. `creditors`: only for their invoices;
+    empty: for all. `page`: the origin of Stripe's page, where it is a domain of your own."""
+
+    api_key: Annotated[str, Field(pattern=r"^(sk|rk)_[\x21-\x7e]{8,250}$", examples=["rk_live_51H..."])]
+    creditors: Annotated[list[CreditorRef], Field(max_length=100)] = []
+    page: Origin = "https://checkout.stripe.com"
+    api: Origin = "https://api.stripe.com"
+
+
 class StripeSettings(_Webhook):
-    """Stripe's events; the secret is the endpoint's signing secret."""
+    """Stripe's events; the secret is the endpoint's signing secret. With `checkout` the pay page's button leads to
+    Stripe."""
 
     kind: Literal["stripe"]
+    checkout: Checkout | None = None
     secrets: Annotated[
         list[Annotated[str, Field(pattern=r"^whsec_[\x21-\x7e]{8,200}$", examples=["whsec_8yJ0k5..."])]],
         Field(min_length=1, max_length=10),

@@ -37,6 +37,7 @@ class Owed:
     settled_at: datetime | None
     customer_name: str
     locale: str
+    creditor_ref: str
     creditor_name: str
     iban: str | None
     bic: str | None
@@ -61,7 +62,7 @@ class Owed:
 _SELECT = """
 SELECT i.id, i.ref, i.number, i.currency, i.issue_date, i.payment_url, i.payment_reference,
        i.document_key, i.document_name, i.document_type, i.closed_as, i.settled_at,
-       u.name, coalesce(u.locale, c.locale), c.name, c.iban, c.bic, c.logo_url,
+       u.name, coalesce(u.locale, c.locale), c.ref, c.name, c.iban, c.bic, c.logo_url,
        t.now, (t.now AT TIME ZONE coalesce(u.timezone, c.timezone))::date,
        (SELECT array_agg((n.no, n.due_date, n.amount, n.open_amount) ORDER BY n.due_date, n.no)
           FROM installment n WHERE n.invoice_id = i.id)
