@@ -620,6 +620,31 @@ class Source(SQLModel, table=True):
     updated_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
 
 
+class StatementFile(SQLModel, table=True):
+    """A file that waits in a folder or a bucket (see payments' store/statement_files.py). `due_at`: not read before; while
+    one reads it, when it may be another's; `ended`, `said`: what became of it. One that was moved away has no row."""
+
+    __tablename__ = "statement_file"
+    __table_args__ = (
+        UniqueConstraint("source_id", "place", "name", "version"),
+        CheckConstraint("place IN ('folder', 'bucket')", name="place"),
+        CheckConstraint("ended IN ('booked', 'refused')", name="ended"),
+        CheckConstraint("(done_at IS NULL) = (ended IS NULL)", name="done"),
+        Index("ix_statement_file_due", "source_id", "place", "due_at", postgresql_where=text("done_at IS NULL")),
+    )
+    id: int | None = Field(default=None, sa_column=key())
+    source_id: int = Field(sa_column=Column(BigInteger, ForeignKey("source.id", ondelete="CASCADE"), nullable=False))
+    place: str = Field(sa_column=string())
+    name: str = Field(sa_column=string())
+    version: str = Field(sa_column=string())
+    tries: int = Field(default=0, sa_column=whole())
+    seen_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+    due_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+    done_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+    ended: str | None = Field(default=None, sa_column=string(null=True))
+    said: str | None = Field(default=None, sa_column=string(null=True))
+
+
 class PaymentEvent(SQLModel, table=True):
     """What a source said about a payment, once. A payment is the fold over its events, whatever their order."""
 

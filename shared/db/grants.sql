@@ -62,7 +62,7 @@ GRANT UPDATE ON channel_fold TO dunnock_dispatcher;
 GRANT UPDATE (row_lock, replan_at) ON invoice TO dunnock_dispatcher;
 
 -- payments: the money; cancels and releases reminders; settles invoices.
-GRANT SELECT, INSERT, UPDATE, DELETE ON source TO dunnock_payments;
+GRANT SELECT, INSERT, UPDATE, DELETE ON source, statement_file TO dunnock_payments;
 GRANT INSERT, UPDATE (body) ON payment_event TO dunnock_payments;  -- what was said stays; the evidence is forgotten in time
 GRANT INSERT, UPDATE ON payment TO dunnock_payments;
 GRANT INSERT, UPDATE, DELETE ON allocation TO dunnock_payments;

@@ -34,6 +34,7 @@ SCHEDULER, DISPATCHER, PAYMENTS, SANDBOX = (
     "dunnock_sandbox",
 )
 ALL = "*"
+FILED = ("source", "statement_file")
 ANNOUNCED = ("webhook_endpoint", "outbound_event", "outbound_delivery")
 MOVES = "state reason due_at queued_at"
 EVERYBODY_READS = (
@@ -45,7 +46,7 @@ CHANNELS = ("channel", "channel_group", "channel_stat", "provider", "provider_st
 READS = {
     SCHEDULER: EVERYBODY_READS,
     DISPATCHER: f"{EVERYBODY_READS} http_api",
-    PAYMENTS: f"{EVERYBODY_READS} source webhook_endpoint outbound_event outbound_delivery outbound_cursor",
+    PAYMENTS: f"{EVERYBODY_READS} source statement_file webhook_endpoint outbound_event outbound_delivery outbound_cursor",
     SANDBOX: "attempt business_clock hold invoice promise reminder",
 }
 WRITES: dict[str, dict[str, dict[str, str]]] = {
@@ -83,11 +84,11 @@ WRITES: dict[str, dict[str, dict[str, str]]] = {
     },
     PAYMENTS: {
         "INSERT": dict.fromkeys(
-            ("allocation", "event", "hold", "idempotency", "payment", "payment_event", "promise", "source", *ANNOUNCED),
+            ("allocation", "event", "hold", "idempotency", "payment", "payment_event", "promise", *FILED, *ANNOUNCED),
             ALL,
         ),
         "UPDATE": {
-            **dict.fromkeys(("allocation", "idempotency", "payment", "source", *ANNOUNCED), ALL),
+            **dict.fromkeys(("allocation", "idempotency", "payment", *FILED, *ANNOUNCED), ALL),
             **dict.fromkeys(("outbound_cursor", "payment_check"), ALL),
             "customer": "locale preferred_channel",
             "hold": "reason note said_by until amount released_at",
@@ -97,7 +98,7 @@ WRITES: dict[str, dict[str, dict[str, str]]] = {
             "promise": "state",
             "reminder": MOVES,
         },
-        "DELETE": dict.fromkeys(("allocation", "idempotency", "source", *ANNOUNCED), ALL),
+        "DELETE": dict.fromkeys(("allocation", "idempotency", *FILED, *ANNOUNCED), ALL),
     },
     SANDBOX: {"UPDATE": {"business_clock": ALL}},
 }

@@ -48,6 +48,10 @@ PROMISE = (
 )
 CHANNEL = "INSERT INTO channel (name, reaches) VALUES ('fax', 'phone');"
 PROVIDER = CHANNEL + " INSERT INTO provider (channel, name, own_price, {column}) VALUES ('fax', 'acme', 1, {value})"
+WAITING = """
+INSERT INTO statement_file (source_id, place, name, version, ended, done_at)
+SELECT id, '{place}', 'n', 'v', {ended}, {done}::timestamptz FROM source
+"""
 REPLIED_TWICE = """
 INSERT INTO reply (customer_id, contact_point_id, channel, provider, provider_ref, body)
 SELECT customer_id, id, 'sms', 'twilio', 'SM1', 'hello' FROM contact_point, generate_series(1, 2)
@@ -162,6 +166,22 @@ REFUSED = [
     ("two sources of one id", "uq_source_ref", AGAIN["source"]),
     ("two keys of one hash", "uq_api_key_key_hash", AGAIN["api_key"]),
     ("a second check of payments", "ck_payment_check_one_row", "INSERT INTO payment_check (id) VALUES (2)"),
+    ("a file in no known place", "ck_statement_file_place", WAITING.format(place="desk", ended="NULL", done="NULL")),
+    (
+        "a file with no known end",
+        "ck_statement_file_ended",
+        WAITING.format(place="folder", ended="'lost'", done="now()"),
+    ),
+    (
+        "a file that ended at no time",
+        "ck_statement_file_done",
+        WAITING.format(place="folder", ended="'booked'", done="NULL"),
+    ),
+    (
+        "a file that waits twice",
+        "uq_statement_file_source_id_place_name_version",
+        WAITING.format(place="folder", ended="NULL", done="NULL") + ", generate_series(1, 2)",
+    ),
     ("a second reading of the timeline", "ck_outbound_cursor_one_row", "INSERT INTO outbound_cursor (id) VALUES (2)"),
     (
         "the same announcement twice",

@@ -37,6 +37,14 @@ async def list_sources(connection: asyncpg.Connection, after: str, limit: int) -
     return [_row(row) for row in rows]
 
 
+async def bucket_sources(connection: asyncpg.Connection) -> list[SourceRow]:
+    """Those whose files wait in a bucket."""
+    rows = await connection.fetch(
+        f"SELECT {_COLUMNS} FROM source WHERE kind = '{FILES_KIND}' AND config -> 'bucket' <> 'null' ORDER BY id"
+    )
+    return [_row(row) for row in rows]
+
+
 async def put_source(
     connection: asyncpg.Connection, ref: str, kind: str, config: dict[str, Any]
 ) -> tuple[SourceRow, bool]:
