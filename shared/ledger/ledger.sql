@@ -3,7 +3,7 @@
 -- True here, whoever calls, however often, in whatever order:
 --   * Only claim() lets a message out, and it decides under the invoice's lock on what it reads after it has the lock. Each plpgsql
 --     statement sees what was committed before that statement (READ COMMITTED), so the lock is always a statement of its own.
---   * Locks are taken in one order: invoices by id, customer_contact by customer, reminders by id, attempts.
+--   * Locks are taken in one order: invoices by id, customer_contact by customer, 'stop everything', reminders by id, attempts.
 --   * Foreign keys to invoice take KEY SHARE; whoever changes what is owed locks FOR NO KEY UPDATE, which meets the claim's FOR
 --     SHARE but not the keys. FOR UPDATE here could deadlock with record() and queue_due().
 --   * Business time (due_at, send_until, holds) is `p_now`, NULL meaning business_now(). Leases and started are clock_timestamp().
@@ -31,13 +31,15 @@ $$
 $$;
 
 -- Whether something open of this invoice (or installment) has to be asked about before a reminder of it goes: no polled source has said
--- within p_fresh what is owed, nor was asked in vain with leave to send all the same. Called only where a polled source is configured.
+-- within p_fresh what is owed, nor was asked in vain with leave to send all the same. What was said after p_now was said by a clock that
+-- has been set back since, and counts for nothing. Called only where a polled source is configured.
 CREATE OR REPLACE FUNCTION unchecked(p_invoice bigint, p_installment bigint, p_fresh interval, p_now timestamptz) RETURNS boolean
 LANGUAGE sql STABLE AS
 $$
   SELECT EXISTS (SELECT FROM installment n
                   WHERE n.invoice_id = p_invoice AND (p_installment IS NULL OR n.id = p_installment) AND n.open_amount > 0
-                    AND coalesce(greatest(n.checked_at, n.waived_at), '-infinity') < p_now - p_fresh)
+                    AND coalesce(n.checked_at NOT BETWEEN p_now - p_fresh AND p_now, true)
+                    AND coalesce(n.waived_at NOT BETWEEN p_now - p_fresh AND p_now, true))
 $$;
 
 -- A polled source was asked about these invoices in vain: their reminders that are due wait for p_for before anybody looks again.
@@ -47,7 +49,8 @@ DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
 BEGIN
   UPDATE reminder r SET due_at = v_now + p_for
-   WHERE r.invoice_id = ANY (p_invoices) AND r.state = 'pending' AND r.requires_open AND r.due_at < v_now + interval '2 minutes';
+   WHERE r.id IN (SELECT d.id FROM reminder d WHERE d.invoice_id = ANY (p_invoices) AND d.state = 'pending' AND d.requires_open
+                     AND d.due_at < v_now + interval '2 minutes' ORDER BY d.id FOR UPDATE SKIP LOCKED);
 END
 $$;
 
@@ -308,30 +311,43 @@ CREATE OR REPLACE FUNCTION follow(p_parents bigint[], p_now timestamptz) RETURNS
 LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS
 $$
 BEGIN
+  WITH mine AS (
+    SELECT t.id, p.state IN ('accepted', 'delivered') AS went
+      FROM reminder p
+      JOIN reminder t ON t.invoice_id = p.invoice_id AND t.installment_id IS NOT DISTINCT FROM p.installment_id
+       AND t.generation = p.generation AND t.step = p.step AND t.occurrence = p.occurrence AND t.leg = 'then' AND t.state = 'waiting'
+     WHERE p.id = ANY (p_parents) AND p.followed AND p.state IN ('accepted', 'delivered', 'failed', 'cancelled', 'skipped')
+       AND NOT (p.state = 'accepted' AND EXISTS (SELECT FROM attempt a WHERE a.reminder_id = p.id AND a.fence = p.fence
+                  AND a.channel = 'voice' AND a.state = 'accepted' AND a.receipt_due IS NOT NULL))
+     ORDER BY t.id FOR UPDATE OF t
+  )
   UPDATE reminder t
-     SET state = CASE WHEN p.state IN ('accepted', 'delivered') THEN 'pending' ELSE 'cancelled' END,
-         reason = CASE WHEN p.state IN ('accepted', 'delivered') THEN NULL ELSE 'parent_did_not_go' END,
-         due_at = CASE WHEN p.state IN ('accepted', 'delivered') THEN p_now END
-    FROM reminder p
-   WHERE p.id = ANY (p_parents) AND p.followed AND p.state IN ('accepted', 'delivered', 'failed', 'cancelled', 'skipped')
-     AND t.invoice_id = p.invoice_id AND t.installment_id IS NOT DISTINCT FROM p.installment_id AND t.generation = p.generation
-     AND t.step = p.step AND t.occurrence = p.occurrence AND t.leg = 'then' AND t.state = 'waiting'
-     AND NOT (p.state = 'accepted' AND EXISTS (SELECT FROM attempt a WHERE a.reminder_id = p.id AND a.fence = p.fence
-                AND a.channel = 'voice' AND a.state = 'accepted' AND a.receipt_due IS NOT NULL));
+     SET state = CASE WHEN m.went THEN 'pending' ELSE 'cancelled' END,
+         reason = CASE WHEN m.went THEN NULL ELSE 'parent_did_not_go' END, due_at = CASE WHEN m.went THEN p_now END
+    FROM mine m WHERE t.id = m.id;
 END
 $$;
 
--- The customer asked for it, with a key of the telephone: what follows this call is due now. Answers whether something was waiting.
-CREATE OR REPLACE FUNCTION hasten(p_parent bigint, p_fence integer, p_now timestamptz) RETURNS boolean LANGUAGE plpgsql AS
+-- The customer asked for it, with a key of the telephone: what follows these calls (a call and what rode on it) is due now. Answers
+-- those for which something was waiting.
+CREATE OR REPLACE FUNCTION hasten(p_parents bigint[], p_fences integer[], p_now timestamptz) RETURNS bigint[] LANGUAGE plpgsql AS
 $$
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_hastened bigint[];
 BEGIN
-  PERFORM FROM reminder r WHERE r.id = p_parent FOR UPDATE;
-  UPDATE reminder t SET state = 'pending', due_at = coalesce(p_now, business_now())
-    FROM reminder p
-   WHERE p.id = p_parent AND p.fence = p_fence AND p.state IN ('sending', 'uncertain', 'accepted', 'delivered')
-     AND t.invoice_id = p.invoice_id AND t.installment_id IS NOT DISTINCT FROM p.installment_id AND t.generation = p.generation
-     AND t.step = p.step AND t.occurrence = p.occurrence AND t.leg = 'then' AND t.state = 'waiting';
-  RETURN FOUND;
+  PERFORM FROM reminder r WHERE r.id = ANY (p_parents) ORDER BY r.id FOR UPDATE;
+  WITH mine AS (
+    SELECT t.id, p.id AS parent FROM unnest(p_parents, p_fences) AS c (id, fence)
+      JOIN reminder p ON p.id = c.id AND p.fence = c.fence AND p.state IN ('sending', 'uncertain', 'accepted', 'delivered')
+      JOIN reminder t ON t.invoice_id = p.invoice_id AND t.installment_id IS NOT DISTINCT FROM p.installment_id
+       AND t.generation = p.generation AND t.step = p.step AND t.occurrence = p.occurrence AND t.leg = 'then' AND t.state = 'waiting'
+     ORDER BY t.id FOR UPDATE OF t
+  ), moved AS (
+    UPDATE reminder t SET state = 'pending', due_at = v_now FROM mine m WHERE t.id = m.id RETURNING m.parent
+  )
+  SELECT coalesce(array_agg(m.parent ORDER BY m.parent), '{}') INTO v_hastened FROM moved m;
+  RETURN v_hastened;
 END
 $$;
 
@@ -494,13 +510,15 @@ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = o
 $$
 #variable_conflict use_column
 DECLARE
-  v_now timestamptz := coalesce(p_now, business_now());
+  v_now timestamptz;
   v_capped boolean := p_per_day IS NOT NULL OR p_per_week IS NOT NULL OR p_gaps IS NOT NULL;
   v_fresh interval := (SELECT k.fresh_for FROM payment_check k);
 BEGIN
   PERFORM FROM invoice i
     WHERE i.id IN (SELECT r.invoice_id FROM reminder r WHERE r.id = ANY (p_ids)) ORDER BY i.id FOR SHARE;
   IF v_capped THEN PERFORM lock_contacts(p_ids); END IF;
+  PERFORM pg_advisory_xact_lock_shared(hashtextextended('stop everything', 0));
+  v_now := coalesce(p_now, business_now());  -- after the locks: a hold placed while they were waited for has begun by now
 
   RETURN QUERY
   WITH judged AS MATERIALIZED (
@@ -836,6 +854,14 @@ $$
     FROM attempt a WHERE a.state = 'started' AND a.invoice_id = ANY (p_invoices)
 $$;
 
+-- What was claimed and may still be handed over, or has been and its provider has not answered: how many attempts, and the seconds
+-- until none of them can begin any more.
+CREATE OR REPLACE FUNCTION in_flight(p_window interval, OUT attempts bigint, OUT wait double precision) LANGUAGE sql AS
+$$
+  SELECT count(*), greatest(0, coalesce(extract(epoch FROM max(a.started) + p_window - clock_timestamp()), 0))::double precision
+    FROM attempt a WHERE a.state = 'started' AND a.started > clock_timestamp() - p_window
+$$;
+
 -- After any change to what is owed, under the invoices' locks: what is settled stops, what waited for the settlement goes, what is
 -- open again is planned anew. The thank-you's occurrence is the settlement's number, so it goes once for each.
 CREATE OR REPLACE FUNCTION settle(p_invoices bigint[], p_now timestamptz) RETURNS void
@@ -844,6 +870,8 @@ $$
 DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
   v_cancelled bigint[];
+  v_ended bigint[];
+  v_until timestamptz[];
 BEGIN
   WITH owed AS (
     SELECT n.invoice_id, sum(n.open_amount) AS open_amount FROM installment n WHERE n.invoice_id = ANY (p_invoices) GROUP BY 1
@@ -858,12 +886,11 @@ BEGIN
     UPDATE hold h SET released_at = v_now FROM changed c
      WHERE h.invoice_id = c.id AND c.settled_at IS NOT NULL AND h.kind IN ('promise', 'in_flight', 'said_paid') AND h.released_at IS NULL
     RETURNING h.invoice_id, h.until
-  ), back AS (
-    UPDATE reminder r SET due_at = v_now FROM promises e
-     WHERE r.invoice_id = e.invoice_id AND r.state = 'pending' AND NOT r.requires_open AND r.due_at = e.until AND e.until > v_now
+  ), log AS (
+    INSERT INTO event (at, invoice_id, kind, data)
+    SELECT v_now, c.id, CASE WHEN c.settled_at IS NULL THEN 'invoice.reopened' ELSE 'invoice.paid' END, '{}' FROM changed c
   )
-  INSERT INTO event (at, invoice_id, kind, data)
-  SELECT v_now, c.id, CASE WHEN c.settled_at IS NULL THEN 'invoice.reopened' ELSE 'invoice.paid' END, '{}' FROM changed c;
+  SELECT array_agg(e.invoice_id), array_agg(e.until) INTO v_ended, v_until FROM promises e WHERE e.until > v_now;
 
   WITH facts AS (
     SELECT r.id, i.settled_at IS NOT NULL AS paid, i.settled_n,
@@ -896,6 +923,11 @@ BEGIN
   )
   SELECT array_agg(m.id) INTO v_cancelled FROM moved m WHERE m.state = 'cancelled' AND m.followed;
   IF v_cancelled IS NOT NULL THEN PERFORM follow(v_cancelled, v_now); END IF;
+
+  IF v_ended IS NOT NULL THEN  -- last: by now their rows are locked, by id
+    UPDATE reminder r SET due_at = v_now FROM unnest(v_ended, v_until) AS e (invoice_id, until)
+     WHERE r.invoice_id = e.invoice_id AND r.state = 'pending' AND NOT r.requires_open AND r.due_at = e.until;
+  END IF;
 END
 $$;
 
@@ -1261,7 +1293,7 @@ DECLARE
 BEGIN
   PERFORM FROM invoice i WHERE i.id = ANY (p_invoices) ORDER BY i.id FOR NO KEY UPDATE;
   v_heard := ARRAY(SELECT i FROM unnest(p_invoices) i
-                    WHERE NOT EXISTS (SELECT FROM installment n WHERE n.invoice_id = i AND n.checked_at > p_asked));
+                    WHERE NOT EXISTS (SELECT FROM installment n WHERE n.invoice_id = i AND n.checked_at > p_asked AND n.checked_at <= v_now));
   WITH said AS (
     SELECT a.invoice, greatest(0, o.due - coalesce(a.open, o.due)) AS paid, o.allocated
       FROM unnest(p_invoices, p_open) AS a (invoice, open)
@@ -1515,8 +1547,9 @@ END
 $$;
 
 -- A dated stop. Idempotent: the same kind on the same scope is moved, not doubled; what had waited for an end that comes earlier now
--- comes earlier too. p_note: the customer's own words, never on the timeline. Answers the hold's id and the barrier (a hold on a
--- customer or on everything locks no invoice: the whole window).
+-- comes earlier too. p_note: the customer's own words, never on the timeline. Answers the hold's id and the barrier. A hold on a
+-- customer locks no invoice: the whole window. A hold on everything waits for the claims that are being made and lets none begin until
+-- it has committed: nothing is claimed after it, and what was claimed before is counted by in_flight().
 CREATE OR REPLACE FUNCTION place_stop(
   p_kind text, p_invoice bigint, p_customer bigint, p_reason text, p_note text, p_by text, p_amount numeric, p_until timestamptz,
   p_window interval, p_now timestamptz, OUT hold_id bigint, OUT wait double precision) LANGUAGE plpgsql AS
@@ -1524,6 +1557,9 @@ $$
 DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
 BEGIN
+  IF p_invoice IS NULL AND p_customer IS NULL THEN
+    PERFORM pg_advisory_xact_lock(hashtextextended('stop everything', 0));
+  END IF;
   PERFORM FROM invoice i WHERE i.id = p_invoice FOR NO KEY UPDATE;
   WITH was AS MATERIALIZED (
     SELECT h.id, h.until FROM hold h
@@ -1532,10 +1568,13 @@ BEGIN
   ), moved AS (
     UPDATE hold h SET reason = p_reason, note = p_note, said_by = p_by, until = p_until, amount = p_amount
       FROM was w WHERE h.id = w.id
-  ), earlier AS (
-    UPDATE reminder r SET due_at = p_until FROM was w, invoice i
-     WHERE p_until < w.until AND i.id = r.invoice_id AND r.state = 'pending' AND NOT r.requires_open AND r.due_at = w.until
+  ), waiting AS (
+    SELECT r.id FROM was w JOIN reminder r ON r.due_at = w.until JOIN invoice i ON i.id = r.invoice_id
+     WHERE p_until < w.until AND r.sought = 'pending' AND NOT r.requires_open
        AND (p_invoice = i.id OR p_customer = i.customer_id OR (p_invoice IS NULL AND p_customer IS NULL))
+     ORDER BY r.id FOR UPDATE OF r
+  ), earlier AS (
+    UPDATE reminder r SET due_at = p_until FROM waiting x WHERE r.id = x.id
   )
   SELECT max(w.id) INTO hold_id FROM was w;
   IF hold_id IS NULL THEN
@@ -1546,23 +1585,8 @@ BEGIN
   VALUES (v_now, p_invoice, p_customer, 'hold.placed',
           jsonb_build_object('hold', p_kind, 'reason', p_reason, 'until', p_until)
           || CASE WHEN p_by = 'clerk' THEN '{}' ELSE jsonb_build_object('by', p_by) END);
-  wait := CASE WHEN p_invoice IS NULL THEN extract(epoch FROM p_window) ELSE barrier(ARRAY[p_invoice], p_window) END;
-END
-$$;
-
--- A dated stop that a clerk places, and processes of an older version.
-CREATE OR REPLACE FUNCTION place_hold(
-  p_kind text, p_invoice bigint, p_customer bigint, p_reason text, p_amount numeric, p_until timestamptz, p_window interval,
-  p_now timestamptz, OUT hold_id bigint, OUT wait double precision) LANGUAGE plpgsql AS
-$$
-BEGIN
-  IF p_kind = 'promise' AND p_invoice IS NOT NULL THEN
-    SELECT s.hold_id, s.wait INTO hold_id, wait
-      FROM place_promise(p_invoice, ARRAY[p_until], ARRAY[p_amount], p_reason, 'clerk', p_window, p_now) s;
-  ELSE
-    SELECT s.hold_id, s.wait INTO hold_id, wait
-      FROM place_stop(p_kind, p_invoice, p_customer, p_reason, NULL, 'clerk', p_amount, p_until, p_window, p_now) s;
-  END IF;
+  wait := CASE WHEN p_invoice IS NOT NULL THEN barrier(ARRAY[p_invoice], p_window)
+               WHEN p_customer IS NOT NULL THEN extract(epoch FROM p_window) ELSE (SELECT f.wait FROM in_flight(p_window) f) END;
 END
 $$;
 
@@ -1646,9 +1670,11 @@ BEGIN
     UPDATE hold h SET released_at = least(h.until, v_now)
      WHERE h.invoice_id = ANY (v_invoices) AND h.kind = 'promise' AND h.released_at IS NULL
        AND (h.until <= v_now OR EXISTS (SELECT FROM broken b WHERE b.invoice_id = h.invoice_id)) RETURNING h.invoice_id, h.until
+  ), waiting AS (
+    SELECT r.id FROM ended e JOIN reminder r ON r.invoice_id = e.invoice_id
+     WHERE r.state = 'pending' AND NOT r.requires_open AND r.due_at = e.until AND e.until > v_now ORDER BY r.id FOR UPDATE OF r
   ), back AS (
-    UPDATE reminder r SET due_at = v_now FROM ended e
-     WHERE r.invoice_id = e.invoice_id AND r.state = 'pending' AND NOT r.requires_open AND r.due_at = e.until AND e.until > v_now
+    UPDATE reminder r SET due_at = v_now FROM waiting w WHERE r.id = w.id
   ), log AS (
     INSERT INTO event (at, invoice_id, kind, data)
     SELECT f.until, f.invoice_id, 'promise.' || f.verdict,
@@ -1670,14 +1696,19 @@ DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
   v_count integer;
 BEGIN
+  PERFORM FROM invoice i WHERE i.id IN (SELECT h.invoice_id FROM hold h WHERE h.id = ANY (p_holds)) ORDER BY i.id FOR NO KEY UPDATE;
+  PERFORM FROM hold h WHERE h.id = ANY (p_holds) ORDER BY h.id FOR UPDATE;
   WITH ended AS (
     UPDATE hold h SET released_at = v_now WHERE h.id = ANY (p_holds) AND h.released_at IS NULL RETURNING h.*
   ), dropped AS (
     UPDATE promise p SET state = 'dropped' FROM ended e WHERE e.kind = 'promise' AND p.invoice_id = e.invoice_id AND p.state = 'open'
-  ), back AS (
-    UPDATE reminder r SET due_at = v_now FROM ended e, invoice i
-     WHERE i.id = r.invoice_id AND r.state = 'pending' AND NOT r.requires_open AND r.due_at = e.until
+  ), waiting AS (
+    SELECT r.id FROM ended e JOIN reminder r ON r.due_at = e.until JOIN invoice i ON i.id = r.invoice_id
+     WHERE r.sought = 'pending' AND NOT r.requires_open
        AND (e.invoice_id = i.id OR e.customer_id = i.customer_id OR (e.invoice_id IS NULL AND e.customer_id IS NULL))
+     ORDER BY r.id FOR UPDATE OF r
+  ), back AS (
+    UPDATE reminder r SET due_at = v_now FROM waiting w WHERE r.id = w.id
   ), log AS (
     INSERT INTO event (at, invoice_id, customer_id, kind, data)
     SELECT v_now, e.invoice_id, e.customer_id, 'hold.released', jsonb_build_object('hold', e.kind) FROM ended e

@@ -253,6 +253,20 @@ async def place_hold(
     return row[0], row[1]
 
 
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """What was claimed and may still be handed over: how many, and the seconds until none can be any more."""
+
+    attempts: int
+    wait: float
+
+
+async def in_flight(connection: asyncpg.Connection, window: timedelta) -> InFlight:
+    row = await connection.fetchrow("SELECT * FROM in_flight($1)", window)
+    assert row is not None
+    return InFlight(*row)
+
+
 async def place_promise(
     connection: asyncpg.Connection, promised: Promised, *, window: timedelta, now: datetime | None = None
 ) -> tuple[int, float]:

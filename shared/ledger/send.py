@@ -230,9 +230,14 @@ async def receive(
     return late
 
 
-async def hasten(connection: asyncpg.Connection, reminder_id: int, fence: int, now: datetime | None = None) -> bool:
-    """What follows this call is due at once; whether something was waiting for it."""
-    return bool(await connection.fetchval("SELECT hasten($1, $2, $3)", reminder_id, fence, now))
+async def hasten(
+    connection: asyncpg.Connection, attempts: Sequence[tuple[int, int]], now: datetime | None = None
+) -> list[int]:
+    """What follows these calls, (reminder, fence), is due at once; those for which something was waiting."""
+    hastened: list[int] = await connection.fetchval(
+        "SELECT hasten($1, $2, $3)", [key for key, _ in attempts], [fence for _, fence in attempts], now
+    )
+    return hastened
 
 
 async def request_replan(connection: asyncpg.Connection, invoices: Sequence[int], now: datetime | None = None) -> None:

@@ -124,14 +124,14 @@ MUTANTS = (
     Mutant(
         "a hold that ends earlier leaves what it moved where it was",
         "test_a_hold_that_ends_earlier_brings_back_earlier_what_it_moved",
-        "WHERE p_until < w.until AND i.id = r.invoice_id",
-        "WHERE false AND i.id = r.invoice_id",
+        "WHERE p_until < w.until AND r.sought",
+        "WHERE false AND r.sought",
     ),
     Mutant(
         "a settlement leaves what the promise moved where it was",
         "test_a_settlement_brings_back_what_the_promise_moved",
-        "UPDATE reminder r SET due_at = v_now FROM promises e\n     WHERE r.invoice_id",
-        "UPDATE reminder r SET due_at = v_now FROM promises e\n     WHERE -r.invoice_id",
+        "UPDATE reminder r SET due_at = v_now FROM unnest(v_ended, v_until) AS e (invoice_id, until)\n     WHERE r.invoice_id",
+        "UPDATE reminder r SET due_at = v_now FROM unnest(v_ended, v_until) AS e (invoice_id, until)\n     WHERE -r.invoice_id",
     ),
     Mutant(
         "a promise is kept by less than it says",
@@ -197,8 +197,8 @@ MUTANTS = (
     Mutant(
         "a key pressed in an older call counts",
         "test_a_key_pressed_makes_the_follower_due_at_once_and_only_in_the_call_that_is_current",
-        "WHERE p.id = p_parent AND p.fence = p_fence AND",
-        "WHERE p.id = p_parent AND",
+        "JOIN reminder p ON p.id = c.id AND p.fence = c.fence AND",
+        "JOIN reminder p ON p.id = c.id AND",
     ),
     Mutant(
         "missed calls know no day",

@@ -691,10 +691,10 @@ async def test_a_follower_of_a_call_whose_end_is_never_told_goes_all_the_same(wo
 
 async def test_a_key_pressed_makes_the_follower_due_at_once_and_only_in_the_call_that_is_current(world: World) -> None:
     reminder, fence = await a_call_is_taken(world)
-    assert not await hasten(world.db, reminder, fence + 1, now=world.now)
+    assert await hasten(world.db, [(reminder, fence + 1)], now=world.now) == []
     assert await states(world, "notice", "then") == ["waiting"]
-    assert await hasten(world.db, reminder, fence, now=world.now)
-    assert not await hasten(world.db, reminder, fence, now=world.now)
+    assert await hasten(world.db, [(reminder, fence)], now=world.now) == [reminder]
+    assert await hasten(world.db, [(reminder, fence)], now=world.now) == []
     assert await states(world, "notice", "then") == ["pending"]
 
 

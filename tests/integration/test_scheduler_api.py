@@ -268,6 +268,19 @@ async def test_holds_promises_and_disputes_are_moved_not_doubled_and_end_togethe
         assert (await app.http.post(f"/v1/invoices/INV-1/{path}", json=wrong)).status_code == 422
 
 
+async def test_an_invoice_shows_its_promises_and_all_that_holds_it(app: Scheduler):
+    await app.accept()
+    for date, amount in (("2027-01-15", "100.00"), ("2027-01-20", None)):
+        await app.http.post("/v1/invoices/INV-1/promise", json={"date": date, "amount": amount})
+    await app.http.post("/v1/holds", json={"reason": "the printer burns", "until": "2027-06-01T12:00:00Z"})
+
+    shown = await app.read()
+    told = [(one["date"], one["amount"], one["state"], one["said_by"]) for one in shown["promises"]]
+    assert told == [("2027-01-15", "100.00", "dropped", "clerk"), ("2027-01-20", None, "open", "clerk")]
+    assert [(one["kind"], one["scope"]) for one in shown["holds"]] == [("hold", "everything"), ("promise", "invoice")]
+    assert shown["hold"] == shown["holds"][0]
+
+
 async def test_a_promise_may_name_several_days_and_holds_to_the_last(app: Scheduler):
     await app.accept()
     days = [{"date": "2027-01-15", "amount": "100.00"}, {"date": "2027-02-15"}]

@@ -42,9 +42,9 @@ class TakeTurn:
 
     async def _hasten(self, reminder_id: int, fence: int) -> None:
         async with self._db.transaction() as tx:
-            for key in sorted([(reminder_id, fence), *await riders(tx, reminder_id, fence)]):
-                if await hasten(tx, *key):
-                    await tx.execute(PRESSED, *key, Key.PAY_LINK)
+            calls = dict([(reminder_id, fence), *await riders(tx, reminder_id, fence)])
+            hastened = await hasten(tx, list(calls.items()))
+            await tx.executemany(PRESSED, [(key, calls[key], Key.PAY_LINK) for key in hastened])
 
     async def _stop(self, reminder_id: int, fence: int) -> None:
         async with self._db.connection() as connection:

@@ -29,7 +29,8 @@ SELECT {_DEBT} FROM (
   JOIN invoice i ON i.id = n.invoice_id JOIN customer u ON u.id = i.customer_id
 """
 _WAIVE = """
-UPDATE installment SET waived_at = business_now() WHERE invoice_id = ANY ($1)
+UPDATE installment SET waived_at = business_now()
+ WHERE id IN (SELECT n.id FROM installment n WHERE n.invoice_id = ANY ($1) ORDER BY n.id FOR NO KEY UPDATE)
 """
 
 

@@ -3,8 +3,8 @@
 from fastapi import Depends, Response
 
 from services.scheduler.api.parts import Parts
-from services.scheduler.api.stop_bodies import HoldIn, Resumed, StopOut, in_the_future, stop_out
-from services.scheduler.api.stopping import FAULTS, business_now, placed, released
+from services.scheduler.api.stop_bodies import EverythingStopped, HoldIn, Resumed, StopOut, in_the_future, stop_out
+from services.scheduler.api.stopping import FAULTS, business_now, everything_stopped, placed, released
 from services.scheduler.store import holds, parties
 from shared.kernel.errors import NotFound
 from shared.ledger.money import Stop
@@ -43,13 +43,14 @@ async def post_customer_resume(customer_id: str, parts: Parts) -> Resumed:
     return await released(parts, found)
 
 
-@router.post("/v1/holds", response_model=StopOut, dependencies=[may_operate], responses=FAULTS)
+@router.post("/v1/holds", response_model=EverythingStopped, dependencies=[may_operate], responses=FAULTS)
 async def post_global_hold(body: HoldIn, parts: Parts, once: IdempotencyKey) -> Response:
-    """Stops everything, for everybody, until a time."""
+    """Stops everything, for everybody, until a time; within a second. What was already claimed by then is counted in the
+    answer: it may still be handed over for `quiet_in` seconds, two at most."""
     async with parts.db.connection() as connection:
         now = await business_now(connection)
     until = in_the_future(body.until, now) if body.until else now + parts.hold_for
-    return await placed(parts, Stop(HoldKind.HOLD, None, None, body.reason, until), once)
+    return await everything_stopped(parts, Stop(HoldKind.HOLD, None, None, body.reason, until), once)
 
 
 @router.get("/v1/holds", response_model=Page[StopOut], dependencies=[may_read], responses=declared(400, 401, 403))

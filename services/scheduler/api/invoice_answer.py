@@ -7,10 +7,20 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from services.scheduler.domain.contacts import mask
 from services.scheduler.domain.ways_said import why_said
-from services.scheduler.store.views import AttemptRow, HoldRow, InstallmentRow, InvoiceRow, InvoiceView, ReminderRow
+from services.scheduler.store.views import (
+    AttemptRow,
+    HoldRow,
+    InstallmentRow,
+    InvoiceRow,
+    InvoiceView,
+    PromiseRow,
+    ReminderRow,
+)
 from shared.kernel.money import amount_text
-from shared.states import AttemptState, ReminderState
+from shared.states import AttemptState, PromiseState, ReminderState, SaidBy
 from shared.web.fields import AmountText
+
+Day = date
 
 
 class Answer(BaseModel):
@@ -67,6 +77,17 @@ class HoldOut(Answer):
     reason: str
     starts_at: datetime
     until: datetime
+    scope: str = Field(examples=["invoice"], description="invoice, customer or everything")
+
+
+class PromiseOut(Answer):
+    """One day of a promise to pay."""
+
+    date: Day = Field(description="to the end of this day of the customer's")
+    amount: AmountText | None = Field(description="null: all that is open then")
+    state: PromiseState = Field(description="dropped: another promise took its place, or a person ended its hold")
+    said_by: SaidBy
+    made_at: datetime
 
 
 class DocumentOut(Answer):
@@ -102,6 +123,8 @@ class InvoiceOut(InvoiceSummary):
     document: DocumentOut | None = None
     attributes: dict[str, Any] = {}
     installments: list[InstallmentOut]
+    holds: list[HoldOut] = Field(description="all that stop it now; `hold` is the one that ends last")
+    promises: list[PromiseOut] = Field(description="in the order in which they were made")
     reminders: list[ReminderOut]
 
 
@@ -112,12 +135,14 @@ def summary_out(row: InvoiceRow, parts: list[InstallmentRow], hold: HoldRow | No
 def invoice_out(view: InvoiceView) -> InvoiceOut:
     row = view.invoice
     return InvoiceOut(
-        **_summary(row, view.installments, view.hold),
+        **_summary(row, view.installments, view.holds[0] if view.holds else None),
         payment_url=row.payment_url,
         payment_reference=row.payment_reference,
         document=document_out(row),
         attributes=row.attributes,
         installments=[_installment_out(row, part) for part in view.installments],
+        holds=[hold_out(hold) for hold in view.holds],
+        promises=[_promise_out(row, promise) for promise in view.promises],
         reminders=reminders_out(view.reminders, view.attempts),
     )
 
@@ -138,7 +163,14 @@ def reminders_out(reminders: list[ReminderRow], attempts: list[AttemptRow]) -> l
 
 
 def hold_out(row: HoldRow) -> HoldOut:
-    return HoldOut(hold_id=row.id, kind=row.kind, reason=row.reason, starts_at=row.starts_at, until=row.until)
+    return HoldOut(
+        hold_id=row.id,
+        kind=row.kind,
+        reason=row.reason,
+        starts_at=row.starts_at,
+        until=row.until,
+        scope=row.scope,
+    )
 
 
 def step_name(step: str, leg: str) -> str:
@@ -171,6 +203,16 @@ def _attempt_out(row: AttemptRow) -> AttemptOut:
         detail=row.detail,
         decision=why_said(row.why),
         wording=row.wording,
+    )
+
+
+def _promise_out(invoice: InvoiceRow, row: PromiseRow) -> PromiseOut:
+    return PromiseOut(
+        date=row.day,
+        amount=None if row.amount is None else amount_text(row.amount, invoice.currency),
+        state=PromiseState(row.state),
+        said_by=SaidBy(row.said_by),
+        made_at=row.made_at,
     )
 
 

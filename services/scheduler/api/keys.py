@@ -48,7 +48,7 @@ async def post_key(
 ) -> Response:
     """Makes a key. With an Idempotency-Key the second answer is the same without the key itself."""
     if missing := sorted(set(body.scopes) - caller.scopes):
-        raise Forbidden(f"your API key lacks the scope {missing[0]!r}, so it cannot give it to another one")
+        raise Forbidden(f"your API key lacks the scope {missing[0].value!r}, so it cannot give it to another one")
     key = new_key()
     async with parts.db.transaction() as tx:
         made, fresh = await _make(tx, body, key, once)

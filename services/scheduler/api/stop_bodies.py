@@ -77,6 +77,14 @@ class StopOut(Answer):
     note: str | None = Field(None, description="the customer's own words")
 
 
+class EverythingStopped(StopOut):
+    """From here on nothing is claimed. `in_flight`: what was claimed before and may still be on its way out; of these none
+    is handed over any more after `quiet_in` seconds. Both are 0 where it had all gone before the answer."""
+
+    in_flight: int = Field(examples=[0])
+    quiet_in: float = Field(examples=[0.0])
+
+
 class Resumed(Answer):
     """How many holds ended."""
 

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 
 from services.scheduler.api.parts import SchedulerParts
 from services.scheduler.api.stop_bodies import Resumed, stop_out
-from services.scheduler.handlers.stop_invoice import place, release
+from services.scheduler.handlers.stop_invoice import place, release, stop_everything
 from services.scheduler.store import holds
 from shared.ledger.money import Stop
 from shared.ledger.promise import Promised
@@ -20,13 +20,21 @@ FAULTS = declared(400, 401, 403, 404, 409, 413, 415)
 
 
 async def placed(parts: SchedulerParts, stop: Stop | Promised, once: Once | None) -> Response:
-    async def answering(tx: asyncpg.Connection, hold_id: int) -> dict[str, Any]:
-        row = await holds.hold(tx, hold_id)
-        assert row is not None
-        return stop_out(row).model_dump(mode="json")
-
-    answer = await place(parts.db, stop, parts.window, answering, once)
+    answer = await place(parts.db, stop, parts.window, _answering, once)
     return JSONResponse(answer.response, answer.status)
+
+
+async def everything_stopped(parts: SchedulerParts, stop: Stop, once: Once | None) -> Response:
+    """Again with the same key: the same hold, and what is in flight now."""
+    answer, left = await stop_everything(parts.db, stop, parts.window, _answering, once)
+    flight = {"in_flight": left.attempts, "quiet_in": round(left.wait, 3)}
+    return JSONResponse({**(answer.response or {}), **flight}, answer.status)
+
+
+async def _answering(tx: asyncpg.Connection, hold_id: int) -> dict[str, Any]:
+    row = await holds.hold(tx, hold_id)
+    assert row is not None
+    return stop_out(row).model_dump(mode="json")
 
 
 async def released(parts: SchedulerParts, found: list[int]) -> Resumed:

@@ -54,6 +54,18 @@ class HoldRow:
     reason: str
     starts_at: datetime
     until: datetime
+    scope: str
+
+
+@dataclass(frozen=True, slots=True)
+class PromiseRow:
+    """`day`: the customer's; `amount` None: all that was open."""
+
+    day: date
+    amount: Decimal | None
+    state: str
+    said_by: str
+    made_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +98,17 @@ class AttemptRow:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceView:
-    """`hold`: what stops it now; of several the one that ends last."""
+    """`holds`: all that stop it now, the one that ends last first."""
 
     invoice: InvoiceRow
     installments: list[InstallmentRow]
-    hold: HoldRow | None
+    holds: list[HoldRow]
+    promises: list[PromiseRow]
     reminders: list[ReminderRow]
     attempts: list[AttemptRow]
 
 
+MOST_HOLDS = 100
 INVOICE = """
 SELECT i.id, i.ref, i.number, c.ref AS creditor_ref, u.ref AS customer_ref, u.id AS customer_id, f.name AS flow,
        f.version AS flow_version, i.issue_date, i.currency, i.payment_url, i.payment_reference, i.document_key,
@@ -116,13 +130,21 @@ SELECT invoice_id, no, due_date, amount, open_amount
   FROM installment WHERE invoice_id = ANY($1::bigint[]) ORDER BY invoice_id, no
 """
 _HOLDS = """
-SELECT i.id, h.id, h.kind, h.reason, h.starts_at, h.until
+SELECT i.id, h.id, h.kind, h.reason, h.starts_at, h.until,
+       CASE WHEN h.invoice_id IS NOT NULL THEN 'invoice' WHEN h.customer_id IS NOT NULL THEN 'customer' ELSE 'everything' END
   FROM invoice i CROSS JOIN LATERAL (
        SELECT * FROM hold x
         WHERE x.released_at IS NULL AND x.starts_at <= business_now() AND x.until > business_now()
           AND (x.invoice_id = i.id OR x.customer_id = i.customer_id OR (x.invoice_id IS NULL AND x.customer_id IS NULL))
-        ORDER BY x.until DESC LIMIT 1) h
- WHERE i.id = ANY($1::bigint[])
+        ORDER BY x.until DESC, x.id LIMIT $2) h
+ WHERE i.id = ANY($1::bigint[]) ORDER BY i.id, h.until DESC, h.id
+"""
+_PROMISES = """
+SELECT ((p.until - interval '1 microsecond') AT TIME ZONE coalesce(u.timezone, c.timezone))::date, p.amount, p.state,
+       p.said_by, p.made_at
+  FROM promise p JOIN invoice i ON i.id = p.invoice_id JOIN customer u ON u.id = i.customer_id
+  JOIN creditor c ON c.id = i.creditor_id
+ WHERE p.invoice_id = $1 ORDER BY p.id
 """
 
 
@@ -141,7 +163,8 @@ async def view(connection: asyncpg.Connection, invoice: InvoiceRow) -> InvoiceVi
     return InvoiceView(
         invoice,
         await installments(connection, [invoice.id]),
-        (await holds(connection, [invoice.id])).get(invoice.id),
+        [HoldRow(*row) for row in await connection.fetch(_HOLDS, [invoice.id], MOST_HOLDS)],
+        [PromiseRow(*row) for row in await connection.fetch(_PROMISES, invoice.id)],
         reminders,
         await attempts(connection, [row.id for row in reminders]),
     )
@@ -152,7 +175,8 @@ async def installments(connection: asyncpg.Connection, invoices: Sequence[int]) 
 
 
 async def holds(connection: asyncpg.Connection, invoices: Sequence[int]) -> dict[int, HoldRow]:
-    return {row[0]: HoldRow(*row) for row in await connection.fetch(_HOLDS, invoices)}
+    """What stops each of them now; of several the one that ends last."""
+    return {row[0]: HoldRow(*row) for row in await connection.fetch(_HOLDS, invoices, 1)}
 
 
 async def attempts(connection: asyncpg.Connection, reminders: Sequence[int]) -> list[AttemptRow]:

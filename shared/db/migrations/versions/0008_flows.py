@@ -13,6 +13,7 @@ RECORD = (
     "timestamptz, bigint[], integer[], text[], text[], text[], interval[], text[], interval[], numeric[], integer, integer, "
     "integer"
 )
+PLACE_HOLD = "text, bigint, bigint, text, numeric, timestamptz, interval, timestamptz"
 
 
 def upgrade() -> None:
@@ -21,3 +22,5 @@ def upgrade() -> None:
     )
     op.add_column("attempt", sa.Column("wording", sa.Text))
     op.execute(f"DROP FUNCTION IF EXISTS record({RECORD})")  # it takes the wordings too now
+    op.execute("DROP FUNCTION IF EXISTS hasten(bigint, integer, timestamptz)")  # it takes all that ride on a call
+    op.execute(f"DROP FUNCTION IF EXISTS place_hold({PLACE_HOLD})")  # place_stop does it
