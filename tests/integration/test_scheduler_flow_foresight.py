@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from services.scheduler.api.flow_dry_run import EXAMPLE as DRY_RUN
-from services.scheduler.api.flow_preview import EXAMPLE as PREVIEW
+from services.scheduler.api.flow_preview_body import EXAMPLE as PREVIEW
 from tests.integration.scheduler_app import Scheduler, scheduler
 
 COUNTS = """
@@ -82,6 +82,35 @@ async def test_a_flow_that_is_sent_along_is_verified_and_shown(app: Scheduler):
     assert "nobody-is-thanked" in [one["kind"] for one in body["warnings"]]
 
 
+async def test_what_a_customer_owes_rides_on_one_message_and_a_cap_moves_what_is_too_much(app: Scheduler):
+    step = {"id": "due", "when": {"on": "due"}, "message": "due-today", "channels": ["email"], "group": "customer"}
+    later = {"id": "overdue", "when": {"days": 1, "after": "due"}, "message": "overdue", "channels": ["email"]}
+    window = {"from": "08:00", "to": "19:00"}
+    flow = {"steps": [step, later], "caps": {"per_day": 1}, "contact_window": window}
+    owed = PREVIEW["invoice"]
+    also = [{**owed, "amount": "50.00"}, {**owed, "due_date": "2026-12-20", "invoice_id": "late", "number": "LATE"}]
+
+    body = await ask(app, "preview", **{**PREVIEW, "flow": flow, "also": also}, at=AT)
+
+    due = [
+        (row["invoice_id"], row["step"], (row["local"] or "")[:16], row["moved"], row["rides_on"])
+        for row in body["plan"]
+    ]
+    assert due == [
+        ("late", "due", "2026-12-20T09:00", None, None),
+        ("example", "due", "2026-12-21T09:00", None, None),
+        ("also-1", "due", "2026-12-21T09:00", None, {"invoice_id": "example", "step": "due"}),
+        ("late", "overdue", "2026-12-22T08:00", "cap", None),
+        ("example", "overdue", "2026-12-23T08:00", "cap", None),
+        ("also-1", "overdue", "2026-12-24T08:00", "cap", None),
+    ]
+    spoken = {(row["invoice_id"], row["step"]): row["text"] for row in body["plan"]}
+    assert spoken["also-1", "due"] is None
+    assert "ALSO-1" in spoken["example", "due"]["text"]
+    assert "ALSO-1" not in spoken["example", "overdue"]["text"]
+    assert body["cost"] == "0.005"
+
+
 @pytest.mark.parametrize(
     ("changes", "pointers"),
     [
@@ -94,6 +123,9 @@ async def test_a_flow_that_is_sent_along_is_verified_and_shown(app: Scheduler):
         ({"customer": {"contact_points": [{"kind": "email", "address": "nothing"}]}}, ["/customer/contact_points/0/address"]),
         ({"invoice": {**PREVIEW["invoice"], "creditor_id": "nobody"}}, ["/invoice/creditor_id"]),
         ({"days": 0}, ["/days"]),
+        ({"also": [{**PREVIEW["invoice"], "amount": "0"}]}, ["/also/0/amount"]),
+        ({"also": [{**PREVIEW["invoice"], "customer_id": "C-1"}]}, ["/also/0/customer_id"]),
+        ({"also": [{**PREVIEW["invoice"], "creditor_id": "nobody"}]}, ["/also/0/creditor_id"]),
     ],
 )  # fmt: skip
 async def test_an_example_that_cannot_be_is_refused_with_its_places(

@@ -1,66 +1,26 @@
 """`POST /v1/flows/preview`: what a flow would do with an example, before anybody gets anything."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import Body, Depends
 from pydantic import Field
 
-from services.scheduler.api.customer_body import InlineCustomerIn, Line
 from services.scheduler.api.flow_body import FindingOut, WorstCaseOut, findings_out, worst_out
-from services.scheduler.api.flow_choice import Chosen, FlowIn, chosen
+from services.scheduler.api.flow_choice import Chosen, chosen
+from services.scheduler.api.flow_preview_body import EXAMPLE, PreviewIn, read_invoices
 from services.scheduler.api.invoice_answer import Answer, step_name
-from services.scheduler.api.invoice_body import InvoiceIn, read_invoice
 from services.scheduler.api.parts import Parts
 from services.scheduler.domain.contacts import mask
 from services.scheduler.domain.preview import Previewed
-from services.scheduler.handlers.preview_flow import Shown, Text, show
-from shared.kernel.errors import FieldError, Invalid
+from services.scheduler.handlers.preview_flow import Shown, Terms, Text, show
 from shared.web.auth import require
-from shared.web.fields import IsoTime, Ref
 from shared.web.problems import declared
-from shared.web.strict import StrictModel, strict_router
+from shared.web.strict import strict_router
 
 router = strict_router("flows")
-EXAMPLE: dict[str, Any] = {
-    "flow": "standard",
-    "invoice": {"issue_date": "2026-12-07", "due_date": "2026-12-21", "currency": "EUR", "amount": "1250.00"},
-    "customer": {
-        "name": "Ana García",
-        "locale": "es-ES",
-        "timezone": "Europe/Madrid",
-        "country": "ES",
-        "contact_points": [
-            {"kind": "email", "address": "ana@example.com"},
-            {"kind": "phone", "address": "+34600111222"},
-        ],
-    },
-}
-
-
-class ExampleInvoiceIn(InvoiceIn):
-    """An invoice as `POST /v1/invoices` takes it; what an example has no need of may be left out."""
-
-    invoice_id: Ref = "example"
-    number: Line = "EXAMPLE-1"
-
-
-class ExampleCustomerIn(InlineCustomerIn):
-    """A customer as `PUT /v1/customers/{customer_id}` takes it."""
-
-    customer_id: Ref = "example"
-    name: Line = "Example"
-
-
-class PreviewIn(StrictModel):
-    """`at`: from when on (now). `customer` may also stand in the invoice."""
-
-    flow: FlowIn
-    invoice: ExampleInvoiceIn
-    customer: ExampleCustomerIn | None = None
-    at: IsoTime | None = None
-    days: Annotated[int, Field(ge=1, le=1100, strict=True)] = 400
 
 
 class WayOut(Answer):
@@ -92,9 +52,17 @@ class ConditionOut(Answer):
     detail: str = Field(examples=["invoice.open_amount > 20.0: true"])
 
 
+class RidesOnOut(Answer):
+    """The reminder whose message speaks for this one, too."""
+
+    invoice_id: str
+    step: str
+
+
 class PreviewRow(Answer):
     """One row. `due_at` null: it waits for its event. `reason`: it does not go."""
 
+    invoice_id: str
     step: str
     occurrence: int
     installment: int | None = None
@@ -104,6 +72,12 @@ class PreviewRow(Answer):
     weekday: str | None = Field(None, examples=["Wednesday"])
     does: str = Field(examples=["message"], description="message, escalate or stop")
     reason: str | None = None
+    moved: str | None = Field(
+        None,
+        examples=["cap"],
+        description="why it goes on a later day than the flow says: cap, channel_hours or window",
+    )
+    rides_on: RidesOnOut | None = None
     condition: ConditionOut | None = None
     channels: list[WayOut]
     left_out: list[LeftOutOut]
@@ -129,50 +103,33 @@ class PreviewOut(Answer):
     responses=declared(400, 401, 403, 413, 415),
 )
 async def post_preview(parts: Parts, body: Annotated[PreviewIn, Body(examples=[EXAMPLE])]) -> PreviewOut:
-    """The dated, costed and written plan of an example invoice. Nothing is stored and nothing is sent."""
+    """The dated, costed and written plan of an example invoice, and of what else its customer owes. Nothing is stored and
+    nothing is sent."""
     picked = await chosen(parts, body.flow)
-    try:
-        invoice = read_invoice(_example(body), sandbox=parts.sandbox)
-    except Invalid as error:
-        raise _inside(error, body) from None
-    return _out(picked, await show(parts.db, picked.flow, invoice, body.at, body.days))
+    invoices = read_invoices(body, sandbox=parts.sandbox)
+    shown = await show(parts.db, picked.flow, invoices, Terms(body.at, body.days, parts.caps))
+    return _out(picked, shown, [invoice.ref for _, invoice in invoices])
 
 
-def _example(body: PreviewIn) -> InvoiceIn:
-    if body.customer is None and body.invoice.customer is not None:
-        return body.invoice.model_copy(update={"document": None})
-    return body.invoice.model_copy(update={"customer": body.customer or ExampleCustomerIn(), "document": None})
-
-
-def _inside(error: Invalid, body: PreviewIn) -> Invalid:
-    """The same faults, where they stand in this body."""
-    own = body.customer is not None
-    at = [
-        one.pointer if own and one.pointer.startswith("/customer/") else f"/invoice{one.pointer}"
-        for one in error.errors
-    ]
-    errors = tuple(FieldError(place, one.detail) for place, one in zip(at, error.errors, strict=True))
-    return Invalid(f"{at[0]}: {errors[0].detail}", errors=errors)
-
-
-def _out(picked: Chosen, shown: Shown) -> PreviewOut:
+def _out(picked: Chosen, shown: Shown, ids: Sequence[str]) -> PreviewOut:
     return PreviewOut(
         flow=picked.flow.name,
         timezone=shown.zone.key,
         backlog=shown.foreseen.backlog,
         nothing=shown.foreseen.nothing,
-        plan=[_row(picked, row, text, shown) for row, text in shown.rows],
+        plan=[_row(picked, row, text, shown, ids) for row, text in shown.rows],
         cost=_cost(sum((row.cost for row, _ in shown.rows if row.at is not None), start=Decimal(0))),
         worst_case=worst_out(picked.verified),
         warnings=findings_out(picked.verified.warnings, picked.body),
     )
 
 
-def _row(picked: Chosen, found: Previewed, text: Text | None, shown: Shown) -> PreviewRow:
+def _row(picked: Chosen, found: Previewed, text: Text | None, shown: Shown, ids: Sequence[str]) -> PreviewRow:
     row, step = found.row, picked.flow.step(found.row.step)
     local = found.at.astimezone(shown.zone) if found.at else None
     addresses = {point.id: point.address for point in shown.points}
     return PreviewRow(
+        invoice_id=ids[found.debt],
         step=step_name(row.step, row.leg),
         occurrence=row.occurrence,
         installment=row.installment_no,
@@ -182,6 +139,8 @@ def _row(picked: Chosen, found: Previewed, text: Text | None, shown: Shown) -> P
         weekday=f"{local:%A}" if local else None,
         does="message" if step.speaks else "escalate" if step.escalate else "stop",
         reason=found.reason,
+        moved=found.moved,
+        rides_on=_rides_on(found, ids),
         condition=found.verdict and ConditionOut(holds=found.verdict.holds, detail=found.verdict.detail),
         channels=[
             WayOut(
@@ -196,6 +155,13 @@ def _row(picked: Chosen, found: Previewed, text: Text | None, shown: Shown) -> P
         cost=_cost(found.cost),
         text=text and _text(text),
     )
+
+
+def _rides_on(found: Previewed, ids: Sequence[str]) -> RidesOnOut | None:
+    if found.carrier is None:
+        return None
+    debt, row = found.carrier
+    return RidesOnOut(invoice_id=ids[debt], step=step_name(row.step, row.leg))
 
 
 def _text(text: Text) -> TextOut:

@@ -41,7 +41,7 @@ class Debt:
     issue_date: date
     zone: ZoneInfo
     country: str | None
-    creditor: int
+    creditor: int | str
     held: Held | None
     way: Callable[[PlannedReminder], tuple[Candidate | None, str]]
     refused: Callable[[PlannedReminder, datetime, int], str | None]
@@ -117,7 +117,8 @@ class Course:
             for number, row in enumerate(owed.rows):
                 if row.leg != THEN_LEG or row.anchor is Anchor.PARENT:
                     assert row.due_at is not None
-                    yield _Due(max(row.due_at, self._now), debt, number, row, row.send_until)
+                    live = row.state is ReminderState.PENDING
+                    yield _Due(max(row.due_at, self._now) if live else row.due_at, debt, number, row, row.send_until)
 
     # --- what the scheduler does with a row that is due
 

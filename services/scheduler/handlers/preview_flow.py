@@ -1,11 +1,12 @@
 """A flow shown on an example: dated, costed, written out. Nothing is stored."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
+import asyncpg
 from jinja2 import TemplateError
 
 from services.scheduler.domain.forecast import Forecast, forecast
@@ -16,10 +17,12 @@ from services.scheduler.store import parties
 from services.scheduler.store.ground import offers
 from services.scheduler.store.own_texts import catalog_with
 from services.scheduler.store.parties import CreditorRow
-from shared.content import Catalog, MessageFacts, Rendered
+from shared.content import Catalog, MessageFacts, OwedInvoice, Rendered
 from shared.content.catalog import UnknownMessage
+from shared.content.several import for_several
 from shared.db.engine import Database
 from shared.flow import ConditionInputs, Flow, NeverOpens
+from shared.kernel.caps import Caps
 from shared.kernel.errors import FieldError, Invalid
 from shared.routing import ContactKind, ContactPoint, Offer
 
@@ -40,37 +43,59 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Shown:
+    """`foreseen`: of the example itself; `rows` also of what else its customer owes."""
+
     foreseen: Forecast
     rows: list[tuple[Previewed, Text | None]]
     zone: ZoneInfo
     points: Sequence[ContactPoint]
 
 
-async def show(db: Database, flow: Flow, invoice: NewInvoice, at: datetime | None, days: int) -> Shown:
-    """`invoice` with its inline customer. Raises `Invalid`."""
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """`at`: from when on (now). `caps`: those that hold for all flows."""
+
+    at: datetime | None
+    days: int
+    caps: Caps
+
+
+async def show(db: Database, flow: Flow, invoices: Sequence[tuple[str, NewInvoice]], terms: Terms) -> Shown:
+    """`invoices`: (place in the caller's body, invoice), the example with its inline customer first, then what else that
+    customer owes. Raises `Invalid`."""
     async with db.connection() as connection:
-        now = at or await connection.fetchval("SELECT business_now()")
-        creditor = await parties.creditor(connection, invoice.creditor)
-        if creditor is None:
-            raise _wrong("/invoice/creditor_id", f"there is no creditor {invoice.creditor!r}; PUT it first")
+        now = terms.at or await connection.fetchval("SELECT business_now()")
+        owed = [(invoice, await _creditor(connection, place, invoice)) for place, invoice in invoices]
         known = await offers(connection)
         catalog = await catalog_with(connection, _messages(flow))
-    example = _example(invoice, creditor)
+    until = now + timedelta(days=terms.days)
     try:
-        foreseen = forecast(flow, example.facts, now, now + timedelta(days=days))
+        examples = [_example(flow, invoice, creditor, now, until) for invoice, creditor in owed]
     except NeverOpens as error:
         raise _wrong("/flow", str(error)) from None
-    rows = preview(flow, foreseen, example, NO_PROVIDERS if known is None else known, now)
-    texts = [(row, _text(catalog, flow, row, invoice, creditor)) for row in rows]
-    return Shown(foreseen, texts, example.facts.zone, example.points)
+    rows = preview(flow, examples, NO_PROVIDERS if known is None else known, terms.caps, now, until)
+    texts = [(row, _text(catalog, flow, [row, *_riders(row, rows)], owed)) for row in rows]
+    return Shown(examples[0].foreseen, texts, examples[0].facts.zone, examples[0].points)
+
+
+async def _creditor(connection: asyncpg.Connection, place: str, invoice: NewInvoice) -> CreditorRow:
+    found = await parties.creditor(connection, invoice.creditor)
+    if found is None:
+        raise _wrong(f"{place}/creditor_id", f"there is no creditor {invoice.creditor!r}; PUT it first")
+    return found
+
+
+def _riders(carrier: Previewed, rows: Sequence[Previewed]) -> list[Previewed]:
+    return [row for row in rows if row.carrier == (carrier.debt, carrier.row) and row.at == carrier.at]
 
 
 def _messages(flow: Flow) -> Sequence[str]:
     own = [step.message for step in flow.steps if step.message]
-    return own + [step.then.message for step in flow.steps if step.then]
+    own += [step.then.message for step in flow.steps if step.then]
+    return own + [for_several(message) for message in own]
 
 
-def _example(invoice: NewInvoice, creditor: CreditorRow) -> Example:
+def _example(flow: Flow, invoice: NewInvoice, creditor: CreditorRow, now: datetime, until: datetime) -> Example:
     customer = _customer(invoice)
     zone, country = customer.timezone or creditor.timezone, customer.country or creditor.country
     owed = sum((amount for _, amount in invoice.installments), start=Decimal(0))
@@ -89,7 +114,7 @@ def _example(invoice: NewInvoice, creditor: CreditorRow) -> Example:
         country or "",
     )
     points = [_point(number, point) for number, point in enumerate(customer.contact_points or (), start=1)]
-    return Example(facts, inputs, points, customer.preferred_channel)
+    return Example(facts, inputs, points, customer.preferred_channel, creditor.ref, forecast(flow, facts, now, until))
 
 
 def _customer(invoice: NewInvoice) -> NewCustomer:
@@ -102,16 +127,37 @@ def _point(number: int, point: NewContactPoint) -> ContactPoint:
     return ContactPoint(number, ContactKind(point.kind), point.address, point.channels or (), point.priority)
 
 
-def _text(catalog: Catalog, flow: Flow, shown: Previewed, invoice: NewInvoice, creditor: CreditorRow) -> Text | None:
+def _text(
+    catalog: Catalog, flow: Flow, message: Sequence[Previewed], owed: Sequence[tuple[NewInvoice, CreditorRow]]
+) -> Text | None:
+    """What the first row says, for all that ride on its message."""
+    shown = message[0]
     step = flow.step(shown.row.step)
-    if not step.speaks or not shown.route.candidates:
+    if not step.speaks or not shown.route.candidates or shown.carrier is not None:
         return None
     channel = shown.route.candidates[0].channel
-    facts = _facts(shown, invoice, creditor)
+    facts = [_facts(one, *owed[one.debt]) for one in sorted(message, key=_longest_due)]
+    said = facts[0] if len(facts) == 1 else replace(facts[0], invoices=tuple(map(_owed, facts)))
     try:
-        return Text(channel, catalog.render(step.message_of(shown.row.leg), channel, facts))
+        return Text(channel, catalog.render(step.message_of(shown.row.leg), channel, said))
     except (UnknownMessage, TemplateError) as error:
         return Text(channel, None, str(error))
+
+
+def _longest_due(one: Previewed) -> tuple[int, int]:
+    return -one.days_past_due, one.debt
+
+
+def _owed(facts: MessageFacts) -> OwedInvoice:
+    return OwedInvoice(
+        facts.invoice_number,
+        facts.due_date,
+        facts.open_amount,
+        facts.currency,
+        facts.payment_reference,
+        facts.pay_url,
+        facts.document_url,
+    )
 
 
 def _facts(shown: Previewed, invoice: NewInvoice, creditor: CreditorRow) -> MessageFacts:
