@@ -22,6 +22,7 @@ from yarl import URL
 from services.sandbox.addresses import Fault
 from services.sandbox.errands import GiveUp, Handler, TryLater
 from services.sandbox.faults import Faults
+from services.sandbox.twilio_api import Operation
 
 API_VERSION = "2010-04-01"
 PREFIX = "/sandbox/twilio"
@@ -29,8 +30,10 @@ ACCOUNTS = f"{PREFIX}/{API_VERSION}/Accounts"
 E164 = re.compile(r"\+[1-9]\d{6,14}")
 ATTEMPT = re.compile(r"(?P<reminder>\d+)\.\d+")
 MESSAGES = {
+    20001: "Unknown parameters: {names}",
     20003: "Authentication Error - invalid username",
     20404: "The requested resource was not found",
+    20422: "Invalid parameter: {names}",
     20429: "Too Many Requests",
     20500: "An internal server error has occurred",
     21201: "No 'To' number specified",
@@ -55,6 +58,7 @@ MESSAGES = {
     21655: "The ContentSid is Invalid",
     21656: "The Content Variables parameter is invalid",
 }
+OWN_CODES = ("Url", "StatusCallback", "ContentSid")  # 21205, 21609, 21655
 STATUS = {20003: 401, 20404: 404, 20429: 429, 20500: 500}
 
 
@@ -182,5 +186,11 @@ async def linger(pace: Pace, fault: Fault, request: Request) -> None:
         await asyncio.sleep(0.1)
 
 
-async def form(request: Request) -> dict[str, str]:
-    return dict(parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True))
+async def form(request: Request, operation: Operation) -> dict[str, str]:
+    """What was posted, checked against Twilio's description; what is missing has codes of its own."""
+    pairs = parse_qsl((await request.body()).decode("utf-8", "replace"), keep_blank_values=True)
+    if unknown := operation.unknown(pairs):
+        raise Refused(20001, names=", ".join(unknown))
+    if wrong := operation.badly_typed([pair for pair in pairs if pair[0] not in OWN_CODES]):
+        raise Refused(20422, names=", ".join(wrong))
+    return dict(pairs)

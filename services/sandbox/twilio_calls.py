@@ -32,6 +32,7 @@ from services.sandbox.twilio import (
     linger,
     refuse_for,
 )
+from services.sandbox.twilio_api import OPERATIONS
 from shared.web.strict import strict_router
 
 CALL_ERRAND = "twilio.call"
@@ -67,7 +68,7 @@ class Calls:
     async def create(self, account: str, request: Request) -> Response:
         try:
             self._account.authenticate(request, account)
-            params = await form(request)
+            params = await form(request, OPERATIONS["create_call"])
             fault = self._faults.take() or FAULTS.get(params.get("To", ""), Fault.NONE)
             refuse_for(fault)
             _check(params)

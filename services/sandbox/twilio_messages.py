@@ -41,6 +41,7 @@ from services.sandbox.twilio import (
     linger,
     refuse_for,
 )
+from services.sandbox.twilio_api import OPERATIONS
 from services.sandbox.twilio_contents import BadContent, rendered
 from shared.web.strict import strict_router
 
@@ -80,7 +81,7 @@ class Messages:
     async def create(self, account: str, request: Request) -> Response:
         try:
             self._account.authenticate(request, account)
-            params = await form(request)
+            params = await form(request, OPERATIONS["create_message"])
             fault = self._faults.take() or FAULTS.get(_number(params.get("To", "")), Fault.NONE)
             refuse_for(fault)
             await self._check(params)

@@ -47,7 +47,7 @@ HOOK = "https://hooks.example/ana"
 _TEMPLATES = {"overdue/es": ContentTemplate(sid="HX" + "1" * 32, variables={"1": "customer_name"})}
 _OVER_TWILIO: dict[str, Callable[[str], Channel]] = {
     "sms_twilio": lambda url: SmsTwilio(_account(url)),
-    "rcs_twilio": lambda url: RcsTwilio(_account(url), RcsConfig(rcs_service_sid="MG1")),
+    "rcs_twilio": lambda url: RcsTwilio(_account(url), RcsConfig(rcs_service_sid="MG" + "1" * 32)),
     "whatsapp_twilio": lambda url: WhatsAppTwilio(
         _account(url), WhatsAppConfig(whatsapp_from="+15005550006", whatsapp_templates=_TEMPLATES)
     ),

@@ -1,4 +1,5 @@
-"""Twilio's Messages API as far as it is used, over real HTTP, with scripted answers."""
+"""Twilio's API as far as it is used, over real HTTP, with scripted answers. What Twilio's published description does not
+know is answered 400 whatever the script says."""
 
 import asyncio
 import json
@@ -6,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 
+from services.sandbox.twilio_api import operation_of
 from tests.doubles.web_server import served, whole_body
 
 
@@ -31,6 +33,11 @@ class TwilioApi:
         self.paths.append(scope["path"])
         self.headers.append({name.decode(): value.decode() for name, value in scope["headers"]})
         self.requests.append({name: values[0] for name, values in parse_qs(body.decode()).items()})
+        operation = operation_of(scope["method"], scope["path"])
+        pairs = parse_qsl(body.decode(), keep_blank_values=True)
+        if operation and (faults := operation.faults(pairs)):
+            code = 20001 if operation.unknown(pairs) else 20422
+            self.answers.insert(0, (400, {"code": code, "message": "; ".join(faults), "status": 400}, {}))
         if self.hang:
             await self.release.wait()
         sid = f"SM{len(self.requests):032d}"

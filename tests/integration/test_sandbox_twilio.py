@@ -90,6 +90,9 @@ async def test_a_number_that_cannot_be_reached_is_undelivered_with_its_code(runn
         ("+4915112345678", {"From": "+15005550007"}, 21606),
         ("+4915112345678", {"From": ""}, 21603),
         ("+4915112345678", {"StatusCallback": "ftp://x"}, 21609),
+        ("+4915112345678", {"Bodi": "Pay"}, 20001),
+        ("+4915112345678", {"ValidityPeriod": "four hours"}, 20422),
+        ("+4915112345678", {"MessagingServiceSid": "MG1"}, 20422),
     ],
 )
 async def test_what_twilio_refuses_is_refused_with_its_code(

@@ -7,8 +7,9 @@ from datetime import timedelta
 from decimal import Decimal
 
 import pytest
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 from twilio.request_validator import RequestValidator
+from twilio.rest import Client
 
 from services.dispatcher.adapters.sms_twilio import SmsTwilio
 from services.dispatcher.adapters.twilio_account import TwilioConfig
@@ -76,11 +77,12 @@ async def test_a_message_is_created_once_with_its_callback(sms: SmsTwilio, api: 
 
 
 async def test_a_messaging_service_sends_where_the_creditor_has_no_number(api: TwilioApi) -> None:
-    sms = sms_to(api, messaging_service_sid="MG7")
+    sms = sms_to(api, messaging_service_sid="MG" + "7" * 32)
 
-    await sms.send(outgoing(TO, facts=facts(sms_from=None)), open_gate())
+    outcome = await sms.send(outgoing(TO, facts=facts(sms_from=None)), open_gate())
 
-    assert "MG7" == api.requests[0]["MessagingServiceSid"]
+    assert isinstance(outcome, Accepted)
+    assert "MG" + "7" * 32 == api.requests[0]["MessagingServiceSid"]
     assert "From" not in api.requests[0]
     await sms.close()
 
@@ -91,6 +93,32 @@ async def test_without_any_sender_nothing_is_asked_of_the_provider(sms: SmsTwili
     assert isinstance(outcome, NotSent)
     assert outcome.misconfigured
     assert [] == api.requests
+
+
+async def test_a_parameter_that_twilio_does_not_describe_is_refused_and_stops_the_channel(
+    sms: SmsTwilio, api: TwilioApi
+) -> None:
+    made = await sms._create(
+        open_gate(), lambda client: client.messages.create_async(TO, from_="+15005550006", body="x")
+    )
+    assert not isinstance(made, Outcome)
+
+    async def misspelt(client: Client) -> object:
+        version = client.api.v2010
+        fields = {"To": TO, "From": "+15005550006", "Body": "x", "StatusCallBack": "https://x.test"}
+        return await version.create_async("POST", "/Accounts/AC42/Messages.json", data=fields)
+
+    outcome = await sms._create(open_gate(), misspelt)
+
+    assert isinstance(outcome, NotSent)
+    assert outcome.misconfigured
+    assert "unknown parameter StatusCallBack" in outcome.detail
+
+
+@pytest.mark.parametrize("sid", ["MG7", "AC" + "7" * 32])
+def test_a_malformed_messaging_service_stops_the_start(sid: str) -> None:
+    with pytest.raises(ValidationError, match="messaging_service_sid"):
+        TwilioConfig(account_sid="AC42", auth_token=SecretStr("token"), messaging_service_sid=sid)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import ClassVar, Self
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from services.dispatcher.adapters.twilio_account import TwilioChannel, TwilioConfig, callback_url
+from services.dispatcher.adapters.twilio_account import SERVICE_SID, TwilioChannel, TwilioConfig, callback_url
 from services.dispatcher.adapters.twilio_answers import read_messages
 from services.dispatcher.adapters.twilio_contents import TEMPLATES_HINT, Filled, Templates
 from services.dispatcher.domain.outcomes import Outcome, Rejected
@@ -27,7 +27,7 @@ class RcsConfig(Settings):
     model_config = SettingsConfigDict(env_prefix="DUNNOCK_TWILIO_")
 
     rcs_service_sid: str | None = Field(
-        None, description="Twilio messaging service with an RCS sender; empty: no rich SMS"
+        None, pattern=SERVICE_SID, description="Twilio messaging service with an RCS sender; empty: no rich SMS"
     )
     rcs_templates: Templates = Field({}, description=f"cards; without one the text goes; {TEMPLATES_HINT}")
     rcs_price: Decimal = Field(Decimal("0.03"), ge=0, description="what one rich SMS costs")

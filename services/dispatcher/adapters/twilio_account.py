@@ -26,6 +26,7 @@ from shared.settings import Settings, WebUrl
 
 Made = TypeVar("Made")
 PROVIDER = "twilio"
+SERVICE_SID = r"^MG[0-9a-fA-F]{32}$"
 
 
 class TwilioConfig(Settings):
@@ -36,7 +37,9 @@ class TwilioConfig(Settings):
     account_sid: str | None = Field(None, description="Twilio account, AC and 32 characters")
     auth_token: SecretStr | None = Field(None, description="Twilio auth token; also checks Twilio's callbacks")
     sms_from: str | None = Field(None, description="sender of texts of creditors without their own, E.164")
-    messaging_service_sid: str | None = Field(None, description="Twilio messaging service that picks the sender")
+    messaging_service_sid: str | None = Field(
+        None, pattern=SERVICE_SID, description="Twilio messaging service that picks the sender"
+    )
     base_url: WebUrl = Field(API, description="where Twilio's API is")
     concurrency: int = Field(10, ge=1, le=200, description="requests to Twilio at once, of each channel, 1 to 200")
     connect_timeout: float = Field(1.0, gt=0, description="seconds to reach Twilio")

@@ -30,8 +30,27 @@ from services.dispatcher.domain.ports import TOO_LATE, GateClosed, Replied, Repo
 _OPTED_OUT = frozenset({21610, 30004, 63014})
 # 63003, 63024: nobody has WhatsApp (or what it is) at this number.
 _BAD_NUMBER = frozenset({21211, 21217, 21401, 21421, 21614, 21635, 30005, 30006, 63003, 63024})
+# 20001: a parameter that Twilio does not know.
 _OURS = frozenset(
-    {20003, 20005, 20008, 20404, 21210, 21212, 21215, 21219, 21408, 21603, 21606, 21607, 21659, 21660, 30002, 30032}
+    {
+        20001,
+        20003,
+        20005,
+        20008,
+        20404,
+        21210,
+        21212,
+        21215,
+        21219,
+        21408,
+        21603,
+        21606,
+        21607,
+        21659,
+        21660,
+        30002,
+        30032,
+    }
     | {30034, 63001, 63002, 63007, 63020, 63022}
 )
 # 63010, 63012: the channel's own trouble; 63018: its rate limit.
