@@ -32,6 +32,24 @@ def no_words(flow: Flow, ground: Ground) -> Found:
                 )
 
 
+def no_words_for_some(flow: Flow, ground: Ground) -> Found:
+    """a message that some customers cannot get: no text in their language, and none that stands in"""
+    for index, step in enumerate(flow.steps):
+        for message, channels, place in _ways(step):
+            worded = [channel for channel in channels if ground.texts(message, channel)]
+            dumb = [c for c in worded if any(not ground.answers(message, c, tag) for tag in ground.locales)]
+            tags = [tag for tag in ground.locales if any(not ground.answers(message, c, tag) for c in dumb)]
+            if dumb:
+                detail = (
+                    f"message '{message}' of step '{step.id}' has no text for {', '.join(dumb)} in {', '.join(tags)}"
+                )
+                todo = f"PUT /v1/templates/{message} in {' or '.join(dict.fromkeys((tags[0], ground.stands_in)))} first"
+                yield (
+                    ("steps", index, *place, "message"),
+                    f"{detail}, and none in {ground.stands_in} to stand in; {todo}",
+                )
+
+
 def reaches_nobody(flow: Flow, ground: Ground) -> Found:
     """a step none of whose channels has a provider"""
     for index, step in enumerate(flow.steps):
@@ -56,13 +74,14 @@ def not_their_language(flow: Flow, ground: Ground) -> Found:
     for index, step in enumerate(flow.steps):
         for message, channels, place in _ways(step):
             worded = [channel for channel in channels if ground.texts(message, channel)]
-            missing = [tag for tag in ground.locales if any(not ground.speaks(message, c, tag) for c in worded)]
+            answered = [tag for tag in ground.locales if all(ground.answers(message, c, tag) for c in worded)]
+            missing = [tag for tag in answered if any(not ground.speaks(message, c, tag) for c in worded)]
             if missing:
                 detail = f"message '{message}' of step '{step.id}' has no text in {', '.join(missing)}"
                 yield ("steps", index, *place, "message"), f"{detail}; who speaks that gets another language"
 
 
-REACH = (nobody_sends, no_words)
+REACH = (nobody_sends, no_words, no_words_for_some)
 REACH_HABITS = (reaches_nobody, goes_without, not_their_language)
 
 

@@ -6,7 +6,7 @@ from shared.flow import conditions
 from shared.flow.conditions import ConditionInputs, judge
 from shared.flow.ground import Ground
 from shared.flow.notation import WEEKDAYS
-from shared.flow.pace import WEEK, open_days, worst_case
+from shared.flow.pace import WEEK, open_days
 from shared.flow.spec import SOME_MONDAY, Flow
 from shared.flow.steps import Step
 from shared.flow.when import Anchor
@@ -100,17 +100,6 @@ def repeats_for_years(flow: Flow, _: Ground) -> Found:
             yield ("steps", index, "repeat", "times"), detail
 
 
-def too_many_contacts(flow: Flow, ground: Ground) -> Found:
-    """more messages within a week than allowed"""
-    worst = worst_case(flow, ground)
-    if worst.contacts_a_week > ground.most_a_week:
-        when = f"{worst.from_day} days after" if worst.from_day >= 0 else f"{-worst.from_day} days before"
-        detail = (
-            f"up to {worst.contacts_a_week} messages go to a customer within {WEEK} days (from {when} the due date),"
-        )
-        yield ("steps",), f"{detail} allowed are {ground.most_a_week}; leave some out or space them"
-
-
 def reminds_who_has_paid(flow: Flow, _: Ground) -> Found:
     """a message about an overdue invoice that does not require an open one"""
     for index, step in enumerate(flow.steps):
@@ -131,7 +120,6 @@ TIME = (
     contradicts_its_day,
     condition_breaks,
     repeats_for_years,
-    too_many_contacts,
     reminds_who_has_paid,
 )
 

@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-MOST_A_WEEK = 7
+from shared.kernel.caps import NO_CAPS, Caps
+
+MOST_A_WEEK = 7  # where neither the flow nor the deployment says so: the number that courts ask for most often
 
 
 def _no_texts(_message: str, _channel: str) -> frozenset[str]:
@@ -22,7 +24,8 @@ class Ground:
     prices: Mapping[str, Decimal] | None = None
     texts: Callable[[str, str], frozenset[str]] = field(default=_no_texts)
     locales: tuple[str, ...] = ("en",)
-    most_a_week: int = MOST_A_WEEK
+    stands_in: str = "en"
+    caps: Caps = NO_CAPS
 
     def offers(self, channel: str) -> bool:
         return self.prices is None or channel in self.prices
@@ -33,3 +36,7 @@ class Ground:
     def speaks(self, message: str, channel: str, locale: str) -> bool:
         known, tag = self.texts(message, channel), locale.replace("_", "-").lower()
         return tag in known or tag.partition("-")[0] in known
+
+    def answers(self, message: str, channel: str, locale: str) -> bool:
+        """Whether who speaks this gets a text at all."""
+        return self.speaks(message, channel, locale) or self.speaks(message, channel, self.stands_in)

@@ -55,6 +55,12 @@ def _read_duration(value: Any) -> timedelta:
     return duration
 
 
+def write_duration(value: timedelta) -> str:
+    """In ISO 8601, as it is read."""
+    written: str = _DURATION.dump_python(value, mode="json")
+    return written
+
+
 Clock = Annotated[
     int,
     BeforeValidator(_read_clock),

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from shared.flow import faults
 from shared.flow.checks_of_habits import HABITS
+from shared.flow.checks_of_pace import PACE, PACE_HABITS
 from shared.flow.checks_of_reach import REACH, REACH_HABITS
 from shared.flow.checks_of_time import TIME
 from shared.flow.ground import Ground
@@ -65,5 +66,5 @@ def kinds() -> list[tuple[str, Severity, str]]:
     return [(kind_of(check), severity, (check.__doc__ or "").strip()) for severity, checks in known for check in checks]
 
 
-ERRORS: tuple[Check, ...] = (*TIME, *REACH)
-WARNINGS: tuple[Check, ...] = (*REACH_HABITS, *HABITS)
+ERRORS: tuple[Check, ...] = (*TIME, *PACE, *REACH)
+WARNINGS: tuple[Check, ...] = (*REACH_HABITS, *PACE_HABITS, *HABITS)

@@ -1,6 +1,8 @@
 """Every kind of fault that a flow can have: each with its exact words and its place; none on the flows that are shipped."""
 
 import re
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -9,11 +11,13 @@ from pydantic import ValidationError
 
 from shared.flow import Flow, Ground, faults, shipped, verify
 from shared.flow.verification import Severity, kind_of, kinds
+from shared.kernel.caps import Caps
 
 CHANNELS = ("email", "sms", "rcs", "whatsapp", "voice", "push", "http")
+WRITTEN = {"nowhere": (), "only-here": ("fr",)}
 GROUND = Ground(
     prices={name: Decimal("0.05") for name in CHANNELS},
-    texts=lambda message, _: frozenset() if message == "nowhere" else frozenset({"en", "es", "pt"}),
+    texts=lambda message, _: frozenset(WRITTEN.get(message, ("en", "es", "pt"))),
     locales=("en", "es-CO", "pt"),
 )
 DELIVERY = {
@@ -157,8 +161,19 @@ FAULTS = {
     "too-many-contacts": (
         flow(after(1, broadcast=["email", "sms"], repeat=repeat(9, every=1))),
         ("steps",),
-        ("up to 14 messages go to a customer within 7 days (from 1 days after the due date), allowed are 7; "
-        "leave some out or space them"),
+        ("up to 14 messages go to a customer within 7 days (from 1 days after the due date), allowed are 7 where no cap says "
+        "otherwise; leave some out, space them or say caps.per_week"),
+    ),
+    "too-many-a-day": (
+        flow(after(3, broadcast=["email", "sms"]), caps={"per_day": 1}),
+        ("caps", "per_day"),
+        ("up to 2 messages go to a customer on one day (3 days after the due date), but caps.per_day allows 1; leave some out, "
+        "space them or raise it"),
+    ),
+    "closer-than-the-gap": (
+        flow(after(1), after(3, "b", when={"at": "10:00"}), caps={"gap": "P3D"}),
+        ("steps",),
+        "'b' comes 49 hours after 'a', but caps.gap is P3D, so it waits, and may be too late then; space them or shorten the gap",
     ),
     "reminds-who-has-paid": (
         flow(after(1, requires_open=False)),
@@ -174,6 +189,12 @@ FAULTS = {
         flow(after(1, then={"message": "nowhere", "channels": ["sms"]})),
         ("steps", 1, "then", "message"),
         "message 'nowhere' of step 'a' has no text for sms in any language; PUT /v1/templates/nowhere first, or use another",
+    ),
+    "no-words-for-some": (
+        flow(after(1, message="only-here")),
+        ("steps", 1, "message"),
+        ("message 'only-here' of step 'a' has no text for email, sms in es-CO, pt, and none in en to stand in; "
+        "PUT /v1/templates/only-here in es-CO or en first"),
     ),
     "reaches-nobody": (
         flow(after(1, channels=["voice"]), after(2, "b")),
@@ -329,6 +350,7 @@ FAULTS = {
     ),
 }  # fmt: skip
 GROUNDS = {
+    "no-words-for-some": replace(GROUND, locales=("fr-CA", "es-CO", "pt")),
     "nobody-sends": Ground(prices={"push": Decimal(1)}, texts=GROUND.texts),
     "reaches-nobody": Ground(prices={"email": Decimal(1), "sms": Decimal(1)}, texts=GROUND.texts),
     "goes-without": Ground(prices={"email": Decimal(1), "sms": Decimal(1)}, texts=GROUND.texts),
@@ -344,6 +366,72 @@ def test_each_kind_is_named_with_its_place_and_what_to_do(kind):
     mine = [(one.place, one.detail) for one in (*found.errors, *found.warnings) if one.kind == kind]
     assert mine[0] == (place, detail)
     assert {one.kind for one in found.errors} - {kind} == set(), "the others are good, or only odd"
+
+
+@pytest.mark.parametrize(
+    ("own", "common", "place", "detail"),
+    [
+        ({"per_week": 1}, Caps(), ("caps", "per_week"), "but caps.per_week allows 1; leave some out, space them or raise it"),
+        (None, Caps(per_week=1), ("steps",), "but DUNNOCK_CAP_PER_WEEK allows 1; leave some out or space them"),
+        ({"per_week": 9}, Caps(per_week=1), ("steps",), "but DUNNOCK_CAP_PER_WEEK allows 1; leave some out or space them"),
+        ({"per_week": 1}, Caps(per_week=9), ("caps", "per_week"),
+         "but caps.per_week allows 1; leave some out, space them or raise it"),
+    ],
+)  # fmt: skip
+def test_contacts_a_week_are_judged_by_the_stricter_of_the_flows_caps_and_the_deployments(own, common, place, detail):
+    found = verify(
+        Flow.parse(flow(after(1), after(5, "b"), **({"caps": own} if own else {}))), replace(GROUND, caps=common)
+    )
+    said = f"up to 2 messages go to a customer within 7 days (from 1 days after the due date), {detail}"
+    assert [(one.place, one.detail) for one in found.errors if one.kind == "too-many-contacts"] == [(place, said)]
+
+
+def test_what_the_caps_allow_is_no_fault_however_much_it_is():
+    daily = flow(after(1, broadcast=["email", "sms"], repeat=repeat(9, every=1)))
+    found = verify(Flow.parse(daily), replace(GROUND, caps=Caps(per_week=14, per_day=2)))
+    assert [one.kind for one in found.errors] == []
+
+
+def test_neither_the_delivery_nor_thanks_nor_what_follows_a_call_counts_as_a_contact():
+    call = after(1, channels=["voice"], then={"message": "pay-link", "channels": ["sms"]})
+    found = verify(Flow.parse(flow(call, caps={"per_day": 1, "per_week": 1})), GROUND)
+    assert (found.errors, found.worst.contacts_a_week) == ((), 1)
+
+
+@pytest.mark.parametrize(
+    ("top", "common", "many"),
+    [
+        ({}, Caps(), None),
+        ({"caps": {"per_week": 3}}, Caps(), 3),
+        ({"caps": {"per_week": 3}}, Caps(per_week=2), 2),
+        ({"caps": {"per_day": 1}}, Caps(), 7),
+        ({"caps": {"gap": "P2D"}}, Caps(), 4),
+        ({"group": "customer"}, Caps(), 14),
+        ({"group": "customer", "caps": {"per_week": 5}}, Caps(), 5),
+        ({"group": "customer", "contact_window": {**WINDOW, "days": "mon-fri"}}, Caps(), 10),
+    ],
+)
+def test_with_caps_or_one_message_for_all_a_customer_with_many_invoices_hears_no_more_than_so_much(top, common, many):
+    steps = (after(1), after(5, "b", when={"at": "10:00"}))
+    worst = verify(Flow.parse(flow(*steps, **top)), replace(GROUND, caps=common)).worst
+    assert (worst.contacts_of_many, worst.contacts_a_week) == (many, 2)
+
+
+def test_a_case_costs_no_more_than_its_weeks_let_out():
+    dear = flow(after(1, repeat=repeat(20, every=1)))
+    assert [verify(Flow.parse(dear), replace(GROUND, caps=caps)).worst.messages_a_case for caps in (Caps(), Caps(per_week=2))] == [
+        22, 12,
+    ]  # fmt: skip
+    assert verify(Flow.parse(dear), replace(GROUND, caps=Caps(gap=timedelta(days=7)))).worst.contacts_a_week == 2
+
+
+def test_a_text_that_stands_in_is_odd_and_one_that_does_not_is_a_fault():
+    one = Flow.parse(flow(after(1, message="m")))
+    texts = {"m": {"es"}, "invoice": {"en"}, "thank-you": {"en"}}
+    found = verify(one, replace(GROUND, texts=lambda message, _: frozenset(texts[message]), locales=("es", "pt")))
+    assert [(one.kind, one.place) for one in found.errors] == [("no-words-for-some", ("steps", 1, "message"))]
+    odd = [(one.kind, one.place) for one in found.warnings if one.kind == "not-their-language"]
+    assert odd == [("not-their-language", ("steps", 0, "message")), ("not-their-language", ("steps", 2, "message"))]
 
 
 def test_there_is_a_test_for_every_kind_and_every_kind_is_known():

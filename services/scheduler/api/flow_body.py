@@ -37,9 +37,13 @@ class FindingOut(Answer):
 
 
 class WorstCaseOut(Answer):
-    """If nobody ever pays and every channel of every step is tried and billed."""
+    """If nobody ever pays and every channel of every step is tried and billed. Contacts as caps count them: neither the
+    delivery nor thanks nor what follows a call."""
 
-    contacts_a_week: int
+    contacts_a_week: int = Field(description="of one invoice")
+    contacts_of_many: int | None = Field(
+        description="in a calendar week, however many invoices a customer has; null: as many as there are invoices"
+    )
     messages_a_case: int
     cost_a_case: str = Field(examples=["1.85"])
 
@@ -129,4 +133,9 @@ def findings_out(found: tuple[Finding, ...], body: dict[str, Any]) -> list[Findi
 def worst_out(found: Verified) -> WorstCaseOut:
     worst = found.worst
     cost = f"{worst.cost_a_case.normalize():f}"
-    return WorstCaseOut(contacts_a_week=worst.contacts_a_week, messages_a_case=worst.messages_a_case, cost_a_case=cost)
+    return WorstCaseOut(
+        contacts_a_week=worst.contacts_a_week,
+        contacts_of_many=worst.contacts_of_many,
+        messages_a_case=worst.messages_a_case,
+        cost_a_case=cost,
+    )

@@ -31,7 +31,7 @@ class Chosen:
 async def chosen(parts: SchedulerParts, wanted: str | dict[str, Any]) -> Chosen:
     """Raises `Invalid` with everything that is wrong, under `/flow`."""
     async with parts.db.connection() as connection:
-        known = await ground(connection)
+        known = await ground(connection, parts.caps)
         found = await flows.versions(connection, wanted, None, 1) if isinstance(wanted, str) else []
     if isinstance(wanted, dict):
         body = {"name": DRAFT, **wanted}

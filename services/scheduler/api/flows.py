@@ -69,7 +69,7 @@ async def put_flow(name: FlowName, request: Request, parts: Parts) -> Response:
         detail = f"differs from the address, which says {name!r}; correct it or leave it out"
         raise Invalid(f"/name: {detail}", errors=(FieldError("/name", detail),))
     async with parts.db.connection() as connection:
-        known = await ground(connection)
+        known = await ground(connection, parts.caps)
     flow, verified = read_flow(body, known)
     async with parts.db.transaction() as tx:
         row, fresh = await flows.save(tx, flow)

@@ -7,6 +7,7 @@ import asyncpg
 
 from shared.content.catalog import LANGUAGES, builtin_messages
 from shared.flow import Ground
+from shared.kernel.caps import Caps
 from shared.routing import Offer
 
 MOST_LOCALES = 40
@@ -35,7 +36,8 @@ def _beginnings(prices: list[list[str]] | None) -> tuple[tuple[str, Decimal], ..
     return tuple(sorted(listed, key=lambda entry: -len(entry[0])))
 
 
-async def ground(connection: asyncpg.Connection) -> Ground:
+async def ground(connection: asyncpg.Connection, caps: Caps) -> Ground:
+    """`caps`: those that hold for all flows."""
     found = await offers(connection)
     stored: dict[tuple[str, str], set[str]] = {}
     for name, channel, locale in await connection.fetch(_TEXTS):
@@ -47,7 +49,7 @@ async def ground(connection: asyncpg.Connection) -> Ground:
         return languages.union(own) if message in built_in else frozenset(own)
 
     locales = [row["locale"] for row in await connection.fetch(_LOCALES, MOST_LOCALES)]
-    return Ground(prices=_prices(found), texts=texts, locales=tuple(locales) or ("en",))
+    return Ground(prices=_prices(found), texts=texts, locales=tuple(locales) or ("en",), caps=caps)
 
 
 def _prices(found: Mapping[str, Offer] | None) -> dict[str, Decimal] | None:
