@@ -135,12 +135,13 @@ async def running(
     reporters: Sequence[Reporting] = (),
     browsers: str = LOOPBACK,
     unsigned_per_day: int = 200,
+    through: str | None = None,
     **settings: Any,
 ) -> AsyncIterator[Dispatcher]:
     async with contextlib.AsyncExitStack() as stack:
         smtp = await stack.enter_async_context(smtp_sink())
         twilio = await stack.enter_async_context(twilio_api())
-        owner_db, db = Database(dsn), Database(dsn, role="dunnock_dispatcher")
+        owner_db, db = Database(dsn), Database(through or dsn, role="dunnock_dispatcher")
         stack.push_async_callback(owner_db.close)
         stack.push_async_callback(db.close)
         owner = await stack.enter_async_context(owner_db.connection())

@@ -1,5 +1,6 @@
 """APIs as operators describe them: through PUT, over the real queue and ledger, to receipts."""
 
+import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator
@@ -192,3 +193,22 @@ async def test_without_the_scope_nobody_sees_or_sets_any(dispatcher: Dispatcher)
     for method in ("GET", "PUT", "DELETE"):
         answer = await dispatcher.http.request(method, f"{PATH}/acme", headers={"Authorization": "Bearer nobody"})
         assert answer.status_code == 401
+
+
+async def test_a_reminder_waits_while_the_described_apis_are_not_known_yet(
+    database_dsn: str, tmp_path: Path, api: JsonApi
+) -> None:
+    async with running(database_dsn, tmp_path, channels=()) as first:
+        assert (await first.http.put(f"{PATH}/acme", json=described(api.url))).status_code == 201
+        await first.owner.execute("ALTER TABLE http_api RENAME TO http_api_away")
+        queued = await due(first)
+    async with running(database_dsn, tmp_path, channels=()) as second:
+        await second.send(queued)
+        assert (await second.state(queued), api.requests) == (("pending", None), [])
+
+        await second.owner.execute("ALTER TABLE http_api_away RENAME TO http_api")
+        async with asyncio.timeout(30):
+            while (await second.state(queued))[0] != "accepted":
+                await second.queue_again(queued)
+                await second.send(queued)
+        assert len(api.requests) == 1

@@ -2,18 +2,19 @@
 
 True here: nothing is sent that was not claimed, and t0 is taken before the claim; what one message says of several
 reminders was claimed for each of them, and what became of it is recorded for each of them; what was claimed and cannot be
-handed over is recorded as not sent; a provider without free slots, or one
-that stands still, costs its own reminders time, never another provider's, and never burns them. The message is settled
-when its last id is claimed or given back; claims and sends go on in tasks that this object owns, so whoever cancels a
-handler cancels none.
+handed over is recorded as not sent, also where the database's answer to the claim was lost; a provider without free
+slots, or one that stands still, costs its own reminders time, never another provider's, and never burns them. The
+message is settled when its last id is claimed or given back; claims and sends go on in tasks that this object owns, so
+whoever cancels a handler cancels none.
 """
 
 import asyncio
 from collections import defaultdict
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
+from itertools import count
 from time import monotonic
 from typing import Any
 
@@ -32,6 +33,7 @@ from services.dispatcher.handlers.senders import Senders
 from services.dispatcher.store.cards import Cards
 from services.dispatcher.store.files import Files
 from services.dispatcher.store.look import companions, look
+from services.dispatcher.store.lost import answer_lost, held
 from services.dispatcher.store.providers import Key
 from shared.bus.port import Delivery
 from shared.crash import crash_point
@@ -46,6 +48,8 @@ from shared.settings import LedgerSettings
 NOTHING = Decimal(0)
 PATIENCE = 1.0  # seconds that a message waits for a provider's slots before the rest of its ids goes back
 RETRY_AFTER = timedelta(minutes=1)
+SOON_KNOWN = timedelta(seconds=3)
+LATE_COMMIT = 60.0  # seconds for which a statement may go on without its client: the statement_timeout
 
 log = structlog.get_logger("dispatcher")
 
@@ -77,6 +81,8 @@ class ClaimAndSend:
         self._caps = caps
         self._friction = friction
         self._sending: set[asyncio.Task[None]] = set()
+        self._claims = count(1)
+        self._searches: set[asyncio.Task[None]] = set()
 
     async def __call__(self, delivery: Delivery) -> None:
         """Handler of both dispatch queues."""
@@ -101,11 +107,16 @@ class ClaimAndSend:
         market = Market(self._senders.offers(), everybody.groups, everybody.overall, self._friction)
         expected = [expect(row, flows[row.flow_version_id], market) for row in looked.values()]
         ready = [one for one in expected if isinstance(one, Expected)]
+        if not self._senders.complete:  # what knows no way may have one over a provider that is not known yet
+            await self._postpone(
+                [(one.reminder_id, looked[one.reminder_id].now + SOON_KNOWN) for one in ready if not one.first]
+            )
+            ready = [one for one in ready if one.first]
         lanes: dict[Key | None, list[Message]] = defaultdict(list)
         for message in bundle(ready, looked, flows) if together else [(one,) for one in ready]:
             first = message[0].first
             lanes[(first.channel, first.provider) if first else None].append(message)
-        await self._postpone([one for one in expected if isinstance(one, Later)])
+        await self._postpone([(one.reminder_id, one.at) for one in expected if isinstance(one, Later)])
         await asyncio.gather(*(self._drain(key, messages, looked) for key, messages in lanes.items()))
 
     async def _companions(
@@ -121,6 +132,8 @@ class ClaimAndSend:
         """When nothing claimed is still being sent."""
         while self._sending:
             await asyncio.wait(self._sending)
+        for search in self._searches:
+            search.cancel()
 
     async def _drain(self, key: Key | None, messages: list[Message], looked: Mapping[int, Looked]) -> None:
         if key is None:
@@ -155,9 +168,10 @@ class ClaimAndSend:
         """What may go, by message; who carries the others stands first, and is noted before anything is handed over."""
         wanted = [_wanted(one, n if len(message) > 1 else None) for n, message in enumerate(batch) for one in message]
         claimed: list[Claim] = []
+        mark = f"{self._worker}.{next(self._claims)}"
         try:
             async with self._db.connection() as connection:
-                claims = await claim(connection, wanted, worker=self._worker, lease=self._lease, caps=self._caps)
+                claims = await self._claimed(connection, wanted, mark)
                 claimed = [one for one in claims if one.verdict == "claimed"]
                 messages = self._by_message(claimed, wanted)
                 if several := [message for message in messages if len(message) > 1]:
@@ -169,6 +183,35 @@ class ClaimAndSend:
                 self._recorder.put(recorded(one, NotSent(f"before the hand-off: {type(error).__name__}"), RETRY_AFTER))
             raise
         return messages
+
+    async def _claimed(self, connection: asyncpg.Connection, wanted: Sequence[Wanted], mark: str) -> list[Claim]:
+        try:
+            return await claim(connection, wanted, worker=mark, lease=self._lease, caps=self._caps)
+        except Exception as error:
+            if answer_lost(error):
+                search = asyncio.create_task(self._disown(mark, [one.reminder_id for one in wanted]))
+                self._searches.add(search)
+                search.add_done_callback(self._searches.discard)
+            raise
+
+    async def _disown(self, mark: str, ids: Sequence[int]) -> None:
+        """A claim whose answer was lost may have been committed, or may yet be: nothing of it was handed over."""
+        until, pause = monotonic() + LATE_COMMIT, 0.1
+        while monotonic() < until:
+            try:
+                async with self._db.connection() as connection:
+                    found = await held(connection, mark, ids)
+            except Exception as error:  # the database may be away for long: what it holds is looked for when it is back
+                log.warning("lost_claim_not_seen", exc_info=error)
+                until = monotonic() + LATE_COMMIT
+            else:
+                for key, fence in found:
+                    detail = "before the hand-off: the answer to the claim was lost"
+                    self._recorder.put(Recorded(key, fence, "notsent", detail=detail, retry_in=RETRY_AFTER))
+                if found:
+                    return
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, 5.0)
 
     def _by_message(self, claims: Sequence[Claim], wanted: Iterable[Wanted]) -> list[Sequence[Claim]]:
         numbers = {one.reminder_id: one.together for one in wanted if one.together is not None}
@@ -246,10 +289,10 @@ class ClaimAndSend:
         async with self._db.connection() as connection:
             await give_back(connection, due)
 
-    async def _postpone(self, rows: Sequence[Later]) -> None:
+    async def _postpone(self, rows: Sequence[tuple[int, datetime]]) -> None:
         if rows:
             async with self._db.connection() as connection:
-                await give_back(connection, [(one.reminder_id, one.at) for one in rows])
+                await give_back(connection, rows)
 
     def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)

@@ -40,6 +40,7 @@ class HttpProviders:
         self._leaving: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
         self._built_in = frozenset(reporting) | {sender.channel.provider for sender in senders}
+        senders.complete = False
 
     def is_built_in(self, name: str) -> bool:
         """Whether a provider that is no described API has the name."""
@@ -58,6 +59,7 @@ class HttpProviders:
                 self._leave(row.name)
                 self._known[row.name] = row.updated_at
                 self._join(row)
+            self._senders.complete = True
 
     async def close(self) -> None:
         """When nothing is sent any more."""

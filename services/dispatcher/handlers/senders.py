@@ -49,6 +49,7 @@ class Senders:
         self._window = window
         self._by_key: dict[Key, Sender] = {}
         self._left: dict[Key, Sender] = {}
+        self.complete = True  # False: there may be providers that this process does not know yet
         self._in_order: dict[str, list[Sender]] = {}
         for channel in channels:
             self.join(channel)
