@@ -53,6 +53,7 @@ SQLModel.metadata.naming_convention = NAMING
 # trip for them.
 TOKEN = text("rtrim(translate(encode(uuid_send(gen_random_uuid()), 'base64'), '+/', '-_'), '=')")
 NOW = text("clock_timestamp()")
+STILL_OPEN = "greatest(0, amount - credited - allocated - written_off)"
 BUSINESS_NOW = text("business_now()")
 SOUGHT = "CASE WHEN state IN ('pending', 'queued', 'uncertain') THEN state END"
 MONEY = Numeric(19, 4)
@@ -222,7 +223,8 @@ class Invoice(SQLModel, table=True):
 
 class Installment(SQLModel, table=True):
     """One due date's part of an invoice. Scheduler writes amount and credited, payments allocated; the database
-    subtracts. `checked_at`: when a polled source last said what is owed; `waived_at`: when it was asked in vain and its
+    subtracts. `written_off`: what a bank kept of the money, see write_off_fees() in ledger.sql.
+    `checked_at`: when a polled source last said what is owed; `waived_at`: when it was asked in vain and its
     `on_unknown` says to send all the same."""
 
     __tablename__ = "installment"
@@ -231,6 +233,7 @@ class Installment(SQLModel, table=True):
         CheckConstraint("amount > 0 AND amount <> 'NaN'", name="amount"),
         CheckConstraint("credited >= 0 AND credited <> 'NaN'", name="credited"),
         CheckConstraint("allocated >= 0 AND allocated <> 'NaN'", name="allocated"),
+        CheckConstraint("written_off >= 0 AND written_off <> 'NaN'", name="written_off"),
         CheckConstraint("credited + allocated <= amount", name="not_over"),
         Index("ix_installment_open", "open_amount", postgresql_where=text("open_amount > 0")),
     )
@@ -241,8 +244,9 @@ class Installment(SQLModel, table=True):
     amount: Decimal = Field(sa_column=money())
     credited: Decimal = Field(default=Decimal(0), sa_column=money(default="0"))
     allocated: Decimal = Field(default=Decimal(0), sa_column=money(default="0"))
+    written_off: Decimal = Field(default=Decimal(0), sa_column=money(default="0"))
     open_amount: Decimal | None = Field(
-        default=None, sa_column=Column(MONEY, Computed("amount - credited - allocated", persisted=True), nullable=False)
+        default=None, sa_column=Column(MONEY, Computed(STILL_OPEN, persisted=True), nullable=False)
     )
     checked_at: datetime | None = Field(default=None, sa_column=moment(null=True))
     waived_at: datetime | None = Field(default=None, sa_column=moment(null=True))

@@ -22,7 +22,7 @@ $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO dunnock_scheduler, dunnock_dispatcher, dunnock_payments, dunnock_sandbox;
-REVOKE EXECUTE ON FUNCTION match_waiting(bigint[], timestamptz) FROM dunnock_dispatcher, dunnock_sandbox;
+REVOKE EXECUTE ON FUNCTION match_waiting(bigint[], timestamptz), write_off_fees(bigint[], timestamptz) FROM dunnock_dispatcher, dunnock_sandbox;
 
 -- Everybody reads, except what holds secrets.
 GRANT SELECT ON creditor, customer, contact_point, flow_version, template_version, invoice, installment, hold, promise, reminder,

@@ -862,6 +862,47 @@ $$
     FROM attempt a WHERE a.state = 'started' AND a.started > clock_timestamp() - p_window
 $$;
 
+-- What a bank kept of the money for these invoices, as far as the sources of their payments let it (`fees` in source.config: currency,
+-- most, percent, creditors): an installment that money came for and that lacks no more is paid, the rest written off, `most` an invoice
+-- in all. A function of what is owed and allocated, reckoned anew after each change: no order of events, and no reversal, leaves a trace.
+-- Under the invoices' locks, before settle() looks. Its owner's rights: the scheduler changes amounts, and may not read a source.
+CREATE OR REPLACE FUNCTION write_off_fees(p_invoices bigint[], p_now timestamptz) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan AS
+$$
+BEGIN
+  IF NOT EXISTS (SELECT FROM installment n WHERE n.invoice_id = ANY (p_invoices)
+                    AND (n.written_off > 0 OR (n.allocated > 0 AND n.open_amount > 0))) THEN
+    RETURN;
+  END IF;
+  WITH part AS MATERIALIZED (
+    SELECT n.id, n.invoice_id, i.currency, n.due_date, n.no, n.written_off, n.amount - n.credited AS due,
+           CASE WHEN n.allocated > 0 THEN n.amount - n.credited - n.allocated ELSE 0 END AS lacks
+      FROM installment n JOIN invoice i ON i.id = n.invoice_id WHERE n.invoice_id = ANY (p_invoices) AND i.closed_as IS NULL
+  ), bound AS (
+    SELECT n.invoice_id, max((f ->> 'most')::numeric) AS most, max((f ->> 'percent')::numeric) AS percent
+      FROM installment n JOIN invoice i ON i.id = n.invoice_id JOIN creditor c ON c.id = i.creditor_id
+      JOIN allocation a ON a.installment_id = n.id JOIN payment y ON y.id = a.payment_id JOIN source s ON s.id = y.source_id
+     CROSS JOIN LATERAL jsonb_array_elements(s.config -> 'fees') f
+     WHERE n.invoice_id = ANY (p_invoices) AND f ->> 'currency' = i.currency
+       AND (f -> 'creditors' = '[]' OR f -> 'creditors' ? c.ref) GROUP BY 1
+  ), kept AS MATERIALIZED (
+    SELECT p.id, p.invoice_id, p.currency, p.written_off AS before,
+           CASE WHEN p.lacks <= p.due * b.percent / 100 AND sum(p.lacks) OVER (PARTITION BY p.invoice_id ORDER BY p.due_date, p.no) <= b.most
+                THEN p.lacks ELSE 0 END AS after
+      FROM part p LEFT JOIN bound b ON b.invoice_id = p.invoice_id
+  ), moved AS (
+    UPDATE installment n SET written_off = k.after FROM kept k WHERE n.id = k.id AND k.after <> k.before
+  ), again AS (
+    UPDATE invoice i SET replan_at = coalesce(i.replan_at, p_now) WHERE i.id IN (SELECT k.invoice_id FROM kept k WHERE k.after < k.before)
+  )
+  INSERT INTO event (at, invoice_id, kind, data)
+  SELECT p_now, t.invoice_id, CASE WHEN t.after > 0 THEN 'fees.written_off' ELSE 'fees.taken_back' END,
+         jsonb_build_object('amount', CASE WHEN t.after > 0 THEN t.after ELSE t.before END::text, 'currency', t.currency)
+    FROM (SELECT k.invoice_id, k.currency, sum(k.before) AS before, sum(k.after) AS after FROM kept k GROUP BY 1, 2) t
+   WHERE t.after <> t.before;
+END
+$$;
+
 -- After any change to what is owed, under the invoices' locks: what is settled stops, what waited for the settlement goes, what is
 -- open again is planned anew. The thank-you's occurrence is the settlement's number, so it goes once for each.
 CREATE OR REPLACE FUNCTION settle(p_invoices bigint[], p_now timestamptz) RETURNS void
@@ -873,6 +914,7 @@ DECLARE
   v_ended bigint[];
   v_until timestamptz[];
 BEGIN
+  PERFORM write_off_fees(p_invoices, v_now);
   WITH owed AS (
     SELECT n.invoice_id, sum(n.open_amount) AS open_amount FROM installment n WHERE n.invoice_id = ANY (p_invoices) GROUP BY 1
   ), changed AS (
@@ -974,12 +1016,12 @@ BEGIN
                    WHEN v_payment.currency <> v_invoice.currency THEN 'other_currency'
                    WHEN v_invoice.closed_as IS NOT NULL THEN 'invoice_' || v_invoice.closed_as END;
   IF v_rest > 0 AND v_reason IS NULL THEN
-    FOR v_row IN SELECT n.id, n.open_amount FROM installment n
-                  WHERE n.invoice_id = v_invoice.id AND n.open_amount > 0
+    FOR v_row IN SELECT n.id, n.amount - n.credited - n.allocated AS room FROM installment n  -- what was written off makes way for money
+                  WHERE n.invoice_id = v_invoice.id AND n.amount > n.credited + n.allocated
                     AND (v_payment.installment_no IS NULL OR n.no = v_payment.installment_no)
                   ORDER BY n.due_date, n.no LOOP
       EXIT WHEN v_rest <= 0;
-      v_part := least(v_rest, v_row.open_amount);
+      v_part := least(v_rest, v_row.room);
       UPDATE installment SET allocated = allocated + v_part WHERE id = v_row.id;
       INSERT INTO allocation (payment_id, installment_id, amount) VALUES (p_payment, v_row.id, v_part)
       ON CONFLICT (payment_id, installment_id) DO UPDATE SET amount = allocation.amount + v_part;
@@ -1019,8 +1061,8 @@ BEGIN
   FOR v_row IN SELECT y.id, y.invoice_id, y.says_paid FROM payment y WHERE y.id = ANY (v_payments)
                 ORDER BY y.says_paid IS NOT NULL, y.installment_no IS NULL, y.id LOOP
     IF v_row.says_paid IS NOT NULL THEN
-      UPDATE payment y SET amount = greatest(0, least(v_row.says_paid - o.allocated, o.open_amount)), allocated = 0
-        FROM (SELECT sum(n.allocated) AS allocated, sum(n.open_amount) AS open_amount FROM installment n
+      UPDATE payment y SET amount = greatest(0, least(v_row.says_paid - o.allocated, o.room)), allocated = 0
+        FROM (SELECT sum(n.allocated) AS allocated, sum(n.amount - n.credited - n.allocated) AS room FROM installment n
                WHERE n.invoice_id = v_row.invoice_id) o WHERE y.id = v_row.id;
     END IF;
     PERFORM apply_payment(v_row.id, p_now);
@@ -1035,7 +1077,7 @@ CREATE OR REPLACE FUNCTION refillable(p_invoices bigint[]) RETURNS bigint[] LANG
 $$
   SELECT coalesce(array_agg(DISTINCT y.invoice_id), '{}') FROM payment y JOIN invoice i ON i.id = y.invoice_id
    WHERE y.invoice_id = ANY (p_invoices) AND y.allocated < y.amount AND y.unmatched_reason = 'overpaid' AND i.closed_as IS NULL
-     AND y.installment_no IS NULL AND EXISTS (SELECT FROM installment n WHERE n.invoice_id = i.id AND n.open_amount > 0)
+     AND y.installment_no IS NULL AND EXISTS (SELECT FROM installment n WHERE n.invoice_id = i.id AND n.amount > n.credited + n.allocated)
 $$;
 
 -- The invoice a payment speaks of: by the ERP's id, else by the payment reference, if that names just one.
@@ -1235,8 +1277,9 @@ BEGIN
       JOIN invoice i ON i.id = p.invoice AND i.closed_as IS NULL AND i.currency = p_currencies[p.entry]
      WHERE p_kinds[p.entry] = 'confirmed' WINDOW w AS (PARTITION BY p.invoice ORDER BY u.id)
   ), owed AS (
-    SELECT n.id, n.invoice_id, sum(n.open_amount) OVER w - n.open_amount AS starts, sum(n.open_amount) OVER w AS ends
-      FROM installment n WHERE n.invoice_id = ANY (v_invoices) AND n.open_amount > 0
+    SELECT n.id, n.invoice_id, sum(n.room) OVER w - n.room AS starts, sum(n.room) OVER w AS ends
+      FROM (SELECT x.*, x.amount - x.credited - x.allocated AS room FROM installment x WHERE x.invoice_id = ANY (v_invoices)) n
+     WHERE n.room > 0
     WINDOW w AS (PARTITION BY n.invoice_id ORDER BY n.due_date, n.no)
   ), part AS (
     SELECT p.payment_id, o.id AS installment_id, least(p.ends, o.ends) - greatest(p.starts, o.starts) AS amount
@@ -1458,7 +1501,7 @@ BEGIN
   SELECT * INTO v_invoice FROM invoice i WHERE i.id = p_invoice FOR NO KEY UPDATE;
   SELECT * INTO v_payment FROM payment y WHERE y.id = p_payment FOR UPDATE;
   v_rest := v_payment.amount - v_payment.allocated;
-  SELECT coalesce(sum(n.open_amount), 0) INTO v_open FROM installment n
+  SELECT coalesce(sum(n.amount - n.credited - n.allocated), 0) INTO v_open FROM installment n
    WHERE n.invoice_id = p_invoice AND (p_installment_no IS NULL OR n.no = p_installment_no);
   given := coalesce(p_amount, least(v_rest, v_open));
   refused := CASE WHEN v_rest = 0 THEN 'nothing_left' WHEN v_payment.currency <> v_invoice.currency THEN 'other_currency'
@@ -1468,10 +1511,11 @@ BEGIN
   IF refused IS NOT NULL THEN RETURN; END IF;
 
   WITH owed AS (
-    SELECT n.id, n.open_amount, sum(n.open_amount) OVER (ORDER BY n.due_date, n.no) - n.open_amount AS before FROM installment n
-     WHERE n.invoice_id = p_invoice AND n.open_amount > 0 AND (p_installment_no IS NULL OR n.no = p_installment_no)
+    SELECT n.id, n.room, sum(n.room) OVER (ORDER BY n.due_date, n.no) - n.room AS before
+      FROM (SELECT x.*, x.amount - x.credited - x.allocated AS room FROM installment x WHERE x.invoice_id = p_invoice) n
+     WHERE n.room > 0 AND (p_installment_no IS NULL OR n.no = p_installment_no)
   ), part AS (
-    SELECT o.id, least(o.open_amount, given - o.before) AS amount FROM owed o WHERE o.before < given
+    SELECT o.id, least(o.room, given - o.before) AS amount FROM owed o WHERE o.before < given
   ), booked AS (
     UPDATE installment n SET allocated = n.allocated + p.amount FROM part p WHERE n.id = p.id
   )

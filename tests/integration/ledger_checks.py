@@ -14,6 +14,16 @@ UNION ALL
 SELECT 'a payment differs from its allocations', y.id FROM payment y
  WHERE y.allocated <> (SELECT coalesce(sum(a.amount), 0) FROM allocation a WHERE a.payment_id = y.id)
 UNION ALL
+SELECT 'what is written off is not what a bank may have kept', n.id FROM installment n JOIN invoice i ON i.id = n.invoice_id
+ WHERE n.written_off > 0 AND i.closed_as IS NULL
+   AND (n.allocated = 0 OR n.written_off <> n.amount - n.credited - n.allocated OR n.written_off > 5)
+UNION ALL
+SELECT 'a fee is open', n.id FROM installment n JOIN invoice i ON i.id = n.invoice_id
+ WHERE n.allocated > 0 AND n.open_amount BETWEEN 0.01 AND (n.amount - n.credited) / 20 AND n.open_amount <= 5 AND i.closed_as IS NULL
+   AND EXISTS (SELECT FROM allocation a JOIN payment y ON y.id = a.payment_id JOIN source s ON s.id = y.source_id
+                WHERE a.installment_id = n.id AND s.config -> 'fees' -> 0 ->> 'most' = '5')
+   AND (SELECT sum(x.written_off) FROM installment x WHERE x.invoice_id = n.invoice_id) = 0
+UNION ALL
 SELECT 'money is over although something is open', y.id FROM payment y JOIN invoice i ON i.id = y.invoice_id
  WHERE y.allocated < y.amount AND i.closed_as IS NULL AND y.installment_no IS NULL
    AND EXISTS (SELECT FROM installment n WHERE n.invoice_id = i.id AND n.open_amount > 0)

@@ -161,7 +161,7 @@ class LedgerMachine(RuleBasedStateMachine):
     def the_barrier_passes(self) -> None:
         self.world.barrier_passes()
 
-    @rule(amount=st.sampled_from(["30", "100", "200", "250"]), installment=st.sampled_from([None, 1]))
+    @rule(amount=st.sampled_from(["30", "97", "100", "200", "250"]), installment=st.sampled_from([None, 1]))
     def a_payment_comes(self, amount: str, installment: int | None) -> None:
         self.run(self.world.pay(amount, installment))
 

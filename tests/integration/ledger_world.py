@@ -63,6 +63,8 @@ class Promise:
     number: int
     kept: Callable[[], None]
 
+FEES = {"currency": "EUR", "most": "5", "percent": "5", "creditors": []}
+
 
 class World:
     def __init__(self, db: asyncpg.Connection) -> None:
@@ -85,7 +87,7 @@ class World:
         await self.db.execute(EMPTY)
         self.invoice = await factories.invoice(self.db, tuple(amounts))
         await factories.contact_point(self.db, self.invoice.customer_id, "phone", "+44 7700 900123")
-        self.source = await factories.source(self.db)
+        self.source = await factories.source(self.db, config={"fees": [FEES]})
         if planned:
             await plan(self.db, self.invoice.id, self.now)
 

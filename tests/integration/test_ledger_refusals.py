@@ -57,6 +57,7 @@ INSERT INTO reply (customer_id, contact_point_id, channel, provider, provider_re
 SELECT customer_id, id, 'sms', 'twilio', 'SM1', 'hello' FROM contact_point, generate_series(1, 2)
 """
 REFUSED = [
+    ("less than nothing written off", "ck_installment_written_off", "UPDATE installment SET written_off = -1"),
     ("a reminder in a state that nobody knows", "ck_reminder_state", f"UPDATE reminder SET state = 'lost' {MINE}"),
     ("a reminder anchored to nothing", "ck_reminder_anchor", f"UPDATE reminder SET anchor = 'moon' {MINE}"),
     ("an occurrence before the first", "ck_reminder_occurrence", f"UPDATE reminder SET occurrence = 0 {MINE}"),

@@ -24,6 +24,8 @@ EVENTS: Mapping[str, str] = MappingProxyType(
         "payment.pending": "money is on its way",
         "payment.failed": "money that was on its way does not come",
         "payment.reversed": "money was taken back",
+        "fees.written_off": "what a bank kept of the money was written off; `amount` is all that is written off of the invoice now",
+        "fees.taken_back": "nothing is written off any more: `amount` was",
         "payment.claimed": "the customer says that it is paid",
         "promise.made": "the customer promised to pay",
         "promise.kept": "a promised day ended and enough had come",
@@ -41,7 +43,7 @@ TEST = "endpoint.test"
 _SAME_NAME = (
     "invoice.paid", "invoice.reopened", "invoice.void", "invoice.uncollectible", "invoice.escalated", "payment.pending",
     "payment.failed", "payment.reversed", "promise.kept", "promise.broken", "contact.opted_out", "contact.restored",
-    "customer.preferences",
+    "customer.preferences", "fees.written_off", "fees.taken_back",
 )  # fmt: skip
 _RENAMED = {"payment.confirmed": "payment.received", "reply.received": "customer.replied"}
 _HOLDS = {"promise": "promise.made", "dispute": "dispute.raised", "said_paid": "payment.claimed"}

@@ -8,6 +8,7 @@ import base64
 import binascii
 import ipaddress
 import re
+from decimal import Decimal
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
@@ -63,7 +64,23 @@ class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True)
 
 
-class _Webhook(_Settings):
+class Fees(_Settings):
+    """What a bank may have kept of money that this source reports: an installment that lacks no more than `percent` of
+    itself is paid and the rest written off, up to `most` for an invoice. `creditors`: only on their invoices; empty: on all."""
+
+    currency: Annotated[str, Field(pattern="^[A-Z]{3}$")]
+    most: Annotated[Decimal, Field(gt=0, le=1_000_000, max_digits=12, decimal_places=4, examples=["5.00"])]
+    percent: Annotated[Decimal, Field(gt=0, le=25, max_digits=6, decimal_places=4)] = Decimal(5)
+    creditors: Annotated[list[CreditorRef], Field(max_length=100)] = []
+
+
+class _Reporting(_Settings):
+    """What tells of money, event by event."""
+
+    fees: Annotated[list[Fees], Field(max_length=50)] = []
+
+
+class _Webhook(_Reporting):
     """`allow`: only from these addresses, as seen behind the trusted proxies; empty: from anywhere."""
 
     allow: Annotated[list[Annotated[str, BeforeValidator(_network)]], Field(max_length=100)] = []
@@ -161,7 +178,7 @@ class HmacSettings(_Webhook):
         return self
 
 
-class StatementSettings(_Settings):
+class StatementSettings(_Reporting):
     """Bank statement files, sent to `POST /v1/statements?source=`."""
 
     kind: Literal["statement"]

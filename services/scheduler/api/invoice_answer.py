@@ -66,6 +66,7 @@ class InstallmentOut(Answer):
     due_date: date
     amount: AmountText
     open_amount: AmountText
+    written_off: AmountText = Field(description="what a bank kept of the money, as far as the tolerance of its source goes")
     status: str = Field(examples=["open"], description="open, paid, void or uncollectible")
 
 
@@ -222,6 +223,7 @@ def _installment_out(invoice: InvoiceRow, row: InstallmentRow) -> InstallmentOut
         due_date=row.due_date,
         amount=amount_text(row.amount, invoice.currency),
         open_amount=amount_text(row.open_amount, invoice.currency),
+        written_off=amount_text(row.written_off, invoice.currency),
         status=invoice.closed_as or ("open" if row.open_amount else "paid"),
     )
 

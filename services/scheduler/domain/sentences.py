@@ -265,6 +265,8 @@ SENTENCES: Mapping[str, Callable[[Said], str]] = {
     "payment.repaired": lambda _: "What was paid did not add up and was dealt out anew",
     "payment.allocated": lambda said: f"A payment was matched by hand, {said.money}",
     "payment.unallocated": lambda _: "A match of a payment to the invoice was taken back by hand",
+    "fees.written_off": lambda said: f"A bank kept {said.money} of the money; that is written off",
+    "fees.taken_back": lambda said: f"Nothing is written off as a bank's fee any more: {said.money} was",
     "checkout.opened": lambda said: f"The customer opened a page to pay {said.money}",
     "contact.opted_out": lambda said: f"The customer opted out of {said.channels}",
     "contact.subscribed": lambda _: "The customer asked for notifications on a device",

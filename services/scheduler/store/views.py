@@ -44,6 +44,7 @@ class InstallmentRow:
     due_date: date
     amount: Decimal
     open_amount: Decimal
+    written_off: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +127,7 @@ SELECT a.reminder_id, a.channel, p.address, a.provider, a.state, a.cost, a.at, a
  WHERE a.reminder_id = ANY($1::bigint[]) ORDER BY a.reminder_id, a.fence
 """
 _INSTALLMENTS = """
-SELECT invoice_id, no, due_date, amount, open_amount
+SELECT invoice_id, no, due_date, amount, open_amount, written_off
   FROM installment WHERE invoice_id = ANY($1::bigint[]) ORDER BY invoice_id, no
 """
 _HOLDS = """

@@ -29,7 +29,21 @@ CREATE TABLE statement_file (
 )
 """
 
+WRITTEN_OFF = """
+ALTER TABLE installment
+  ADD COLUMN written_off numeric(19, 4) NOT NULL DEFAULT '0',
+  ADD CONSTRAINT ck_installment_written_off CHECK (written_off >= 0 AND written_off <> 'NaN'),
+  DROP COLUMN open_amount
+"""
+OPEN_AMOUNT = """
+ALTER TABLE installment ADD COLUMN open_amount numeric(19, 4) NOT NULL
+  GENERATED ALWAYS AS (greatest(0, amount - credited - allocated - written_off)) STORED
+"""
+
 
 def upgrade() -> None:
     op.execute(STATEMENT_FILE)
     op.execute("CREATE INDEX ix_statement_file_due ON statement_file (source_id, place, due_at) WHERE done_at IS NULL")
+    op.execute(WRITTEN_OFF)
+    op.execute(OPEN_AMOUNT)
+    op.execute("CREATE INDEX ix_installment_open ON installment (open_amount) WHERE open_amount > 0")
