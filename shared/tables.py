@@ -224,8 +224,8 @@ class Invoice(SQLModel, table=True):
 class Installment(SQLModel, table=True):
     """One due date's part of an invoice. Scheduler writes amount and credited, payments allocated; the database
     subtracts. `written_off`: what a bank kept of the money, see write_off_fees() in ledger.sql.
-    `checked_at`: when a polled source last said what is owed; `waived_at`: when it was asked in vain and its
-    `on_unknown` says to send all the same."""
+    `checked_at`: when a polled source last said what is owed; `unknown_at`: when it was asked in vain since; `waived_at`:
+    the same, where its `on_unknown` says to send all the same."""
 
     __tablename__ = "installment"
     __table_args__ = (
@@ -250,6 +250,7 @@ class Installment(SQLModel, table=True):
     )
     checked_at: datetime | None = Field(default=None, sa_column=moment(null=True))
     waived_at: datetime | None = Field(default=None, sa_column=moment(null=True))
+    unknown_at: datetime | None = Field(default=None, sa_column=moment(null=True))
 
 
 class Hold(SQLModel, table=True):
@@ -317,6 +318,7 @@ class Reminder(SQLModel, table=True):
     `repeats`: occurrence n + 1 is planned when this one leaves pending. `followed`: a `then` waits for it.
     `sought`: the state while a loop looks for rows in it, else NULL; indexed in place of `state`, see ledger.sql.
     `due_at` NULL: its trigger has not happened. `send_until` NULL: triggered, its time not yet found by the calendar.
+    `on_unknown`: what its step says for when nobody can say whether it is paid; NULL: as the polled source says.
     """
 
     __tablename__ = "reminder"
@@ -334,6 +336,7 @@ class Reminder(SQLModel, table=True):
         one_of("state", ReminderState),
         CheckConstraint("anchor IN ('issue', 'due', 'payment', 'broken_promise', 'parent')", name="anchor"),
         CheckConstraint("occurrence >= 1", name="occurrence"),
+        CheckConstraint("on_unknown IN ('hold', 'send')", name="on_unknown"),
         CheckConstraint("state IN ('waiting', 'cancelled', 'skipped') OR due_at IS NOT NULL", name="has_time"),
         CheckConstraint("state <> 'waiting' OR due_at IS NULL", name="waits_for_its_trigger"),
         CheckConstraint("state <> 'queued' OR (queued_at IS NOT NULL AND send_until IS NOT NULL)", name="queued"),
@@ -373,6 +376,7 @@ class Reminder(SQLModel, table=True):
     fence: int = Field(default=0, sa_column=whole())
     lease: datetime | None = Field(default=None, sa_column=moment(null=True))
     tries: int = Field(default=0, sa_column=whole())
+    on_unknown: str | None = Field(default=None, sa_column=string(null=True))
 
 
 class Attempt(SQLModel, table=True):

@@ -21,8 +21,10 @@ END
 $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
-GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO dunnock_scheduler, dunnock_dispatcher, dunnock_payments, dunnock_sandbox;
-REVOKE EXECUTE ON FUNCTION match_waiting(bigint[], timestamptz), write_off_fees(bigint[], timestamptz) FROM dunnock_dispatcher, dunnock_sandbox;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA public TO dunnock_scheduler, dunnock_dispatcher, dunnock_payments;
+REVOKE EXECUTE ON FUNCTION match_waiting(bigint[], timestamptz), write_off_fees(bigint[], timestamptz) FROM dunnock_dispatcher;
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM dunnock_sandbox;
+GRANT EXECUTE ON FUNCTION business_now, next_instant, unrest, untold, unchecked TO dunnock_sandbox;
 
 -- Everybody reads, except what holds secrets.
 GRANT SELECT ON creditor, customer, contact_point, flow_version, template_version, invoice, installment, hold, promise, reminder,
@@ -66,7 +68,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON source, statement_file TO dunnock_paymen
 GRANT INSERT, UPDATE (body) ON payment_event TO dunnock_payments;  -- what was said stays; the evidence is forgotten in time
 GRANT INSERT, UPDATE ON payment TO dunnock_payments;
 GRANT INSERT, UPDATE, DELETE ON allocation TO dunnock_payments;
-GRANT UPDATE (allocated, checked_at, waived_at) ON installment TO dunnock_payments;
+GRANT UPDATE (allocated, checked_at, unknown_at, waived_at) ON installment TO dunnock_payments;
 GRANT UPDATE ON payment_check TO dunnock_payments;
 GRANT UPDATE (row_lock, settled_n, settled_at, replan_at) ON invoice TO dunnock_payments;
 GRANT UPDATE (state, reason, due_at, queued_at) ON reminder TO dunnock_payments;
@@ -79,5 +81,10 @@ GRANT UPDATE (token, token_until) ON invoice TO dunnock_payments;
 GRANT SELECT, INSERT, UPDATE, DELETE ON webhook_endpoint, outbound_event, outbound_delivery TO dunnock_payments;
 GRANT SELECT, UPDATE ON outbound_cursor TO dunnock_payments;
 
--- sandbox: moves the clock, and looks.
+-- sandbox: moves the clock, and looks whether something is under way.
 GRANT UPDATE ON business_clock TO dunnock_sandbox;
+GRANT SELECT (id, invoice_id, open_amount, checked_at, unknown_at, waived_at) ON installment TO dunnock_sandbox;
+GRANT SELECT ON payment_check, outbound_cursor TO dunnock_sandbox;
+GRANT SELECT (id) ON event TO dunnock_sandbox;
+GRANT SELECT (id, disabled_at, retry_at) ON webhook_endpoint TO dunnock_sandbox;
+GRANT SELECT (endpoint_id, outbound_event_id, lane, state, log) ON outbound_delivery TO dunnock_sandbox;

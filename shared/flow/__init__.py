@@ -6,7 +6,7 @@ from shared.flow.ground import Ground
 from shared.flow.reading import FlowTextError, read_yaml, shipped, standard, write_yaml
 from shared.flow.schema import flow_schema
 from shared.flow.spec import Caps, CatchUp, ContactWindow, Flow, Missed, Start
-from shared.flow.steps import MAIN_LEG, MOST_TOGETHER, THEN_LEG, Escalate, Group, OnUncertain, Step, Then
+from shared.flow.steps import MAIN_LEG, MOST_TOGETHER, THEN_LEG, Escalate, Group, OnUncertain, OnUnknown, Step, Then
 from shared.flow.verification import Finding, Verified, verify
 from shared.flow.when import Anchor, Repeat, When
 
@@ -32,6 +32,7 @@ __all__ = [
     "Missed",
     "NeverOpens",
     "OnUncertain",
+    "OnUnknown",
     "Repeat",
     "Start",
     "Step",

@@ -9,7 +9,7 @@ from shared.flow.conditions import ConditionInputs, judge
 from shared.flow.ground import Ground
 from shared.flow.notation import write_clock
 from shared.flow.spec import Flow, Missed
-from shared.flow.steps import OnUncertain, Step
+from shared.flow.steps import OnUncertain, OnUnknown, Step
 from shared.flow.when import Anchor
 from shared.routing.channels import Channel, traits_of
 
@@ -176,6 +176,16 @@ def may_go_twice(flow: Flow, _: Ground) -> Found:
             yield ("steps", index, "on_uncertain"), f"{detail}; assume_sent avoids that"
 
 
+def sends_unchecked(flow: Flow, _: Ground) -> Found:
+    """on_unknown: send"""
+    said = "while nobody can say whether it is paid, so who has paid may be reminded; hold waits for the answer"
+    if flow.on_unknown is OnUnknown.SEND:
+        yield ("on_unknown",), f"what this flow says goes out also {said}"
+    for index, step in enumerate(flow.steps):
+        if step.on_unknown is OnUnknown.SEND:
+            yield ("steps", index, "on_unknown"), f"step '{step.id}' goes out also {said}"
+
+
 def then_repeats_it(flow: Flow, _: Ground) -> Found:
     """a `then` with the step's own message"""
     for index, step in enumerate(flow.steps):
@@ -272,6 +282,7 @@ HABITS = (
     falls_back_too_late,
     no_next_channel,
     may_go_twice,
+    sends_unchecked,
     then_repeats_it,
     then_on_the_same_channel,
     carries_no_files,

@@ -122,6 +122,14 @@ def _groups_what_is_alone(flow: Flow) -> Iterator[Fault]:
             yield Fault(("steps", index, "group"), detail, step.group)
 
 
+def _checks_what_nobody_owes(flow: Flow) -> Iterator[Fault]:
+    """`on_unknown` on a step that requires no open invoice"""
+    for index, step in enumerate(flow.steps):
+        if step.on_unknown and not step.requires_open:
+            detail = f"step '{step.id}' goes whether or not the invoice is paid, so nobody is asked; remove on_unknown"
+            yield Fault(("steps", index, "on_unknown"), detail, step.on_unknown)
+
+
 def _hours_that_never_meet(flow: Flow) -> Iterator[Fault]:
     """a channel's hours outside the contact window"""
     for channel, own in (flow.channel_windows or {}).items():
@@ -145,5 +153,6 @@ KINDS: tuple[Callable[[Flow], Iterator[Fault]], ...] = (
     _acts_without_a_debt,
     _fallback_at_once,
     _groups_what_is_alone,
+    _checks_what_nobody_owes,
     _hours_that_never_meet,
 )

@@ -18,7 +18,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from shared.flow.calendar import Window
 from shared.flow.faults import faults_of
 from shared.flow.notation import Clock, Duration, Weekdays
-from shared.flow.steps import Group, Name, Step
+from shared.flow.steps import Group, Name, OnUnknown, Step
 from shared.flow.timetable import CountedStep, DatedStep, Timetable
 from shared.flow.when import Anchor, Part
 from shared.routing.channels import ChannelName
@@ -82,6 +82,7 @@ class Flow(Part):
     channel_windows: dict[ChannelName, ContactWindow] | None = None
     caps: Caps | None = None
     group: Group | None = None
+    on_unknown: OnUnknown | None = None
     steps: Annotated[tuple[Step, ...], AfterValidator(_some_steps), Field(json_schema_extra={"minItems": 1})]
 
     @classmethod
@@ -116,6 +117,11 @@ class Flow(Part):
     def grouped(self) -> frozenset[str]:
         """The ids of the steps whose reminders to one customer ride on one message."""
         return frozenset(s.id for s in self.steps if s.may_group and (s.group or self.group) is Group.CUSTOMER)
+
+    def on_unknown_of(self, step: Step) -> str | None:
+        """As it is kept with a reminder; None: as the payment source says, or nobody has to be asked."""
+        said = (step.on_unknown or self.on_unknown) if step.requires_open else None
+        return said and said.value
 
     def severity(self, step_id: str) -> int:
         """Later steps are more severe: about how many days after the due date it begins to speak."""

@@ -40,6 +40,13 @@ class OnUncertain(StrEnum):
     NEXT_CHANNEL = "next_channel"
 
 
+class OnUnknown(StrEnum):
+    """What happens to a reminder while nobody can say whether it is paid. Without it the payment source says."""
+
+    HOLD = "hold"
+    SEND = "send"
+
+
 class Group(StrEnum):
     """Whether one message speaks of all that a customer owes a creditor, or each of one invoice."""
 
@@ -74,6 +81,7 @@ class Step(Part):
     requires_open: StrictBool = True
     fallback_after: Duration | None = None
     on_uncertain: OnUncertain | None = None
+    on_unknown: OnUnknown | None = None
     group: Group | None = None
     escalate: Escalate | None = None
     stop: Literal[True] | None = None

@@ -77,11 +77,16 @@ async def queue_together(
     return [Queued(*row) for row in await tx.fetch("SELECT * FROM queue_together($1, $2, $3)", ids, now, limit)]
 
 
-async def postpone_unchecked(
-    connection: asyncpg.Connection, invoices: Sequence[int], span: timedelta, now: datetime | None = None
+async def nobody_knows(
+    connection: asyncpg.Connection,
+    invoices: Sequence[int],
+    on_unknown: str,
+    span: timedelta,
+    now: datetime | None = None,
 ) -> None:
-    """Nobody could say what is open of these invoices: their due reminders are looked at again after `span`."""
-    await connection.execute("SELECT postpone_unchecked($1, $2, $3)", invoices, span, now)
+    """Nobody could say what is open of these invoices. Their due reminders go all the same or are looked at again after
+    `span`, as their step says, else as `on_unknown` does: send or hold."""
+    await connection.execute("SELECT nobody_knows($1, $2, $3, $4)", invoices, on_unknown, span, now)
 
 
 async def skip_queued(

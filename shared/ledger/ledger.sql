@@ -31,26 +31,42 @@ $$
 $$;
 
 -- Whether something open of this invoice (or installment) has to be asked about before a reminder of it goes: no polled source has said
--- within p_fresh what is owed, nor was asked in vain with leave to send all the same. What was said after p_now was said by a clock that
--- has been set back since, and counts for nothing. Called only where a polled source is configured.
-CREATE OR REPLACE FUNCTION unchecked(p_invoice bigint, p_installment bigint, p_fresh interval, p_now timestamptz) RETURNS boolean
-LANGUAGE sql STABLE AS
+-- within p_fresh what is owed, nor was asked in vain with leave to send all the same: the step's own (p_on_unknown, 'hold' | 'send'), or,
+-- where it is NULL, the sources'. What was said after p_now was said by a clock that has been set back since, and counts for nothing.
+-- Called only where a polled source is configured.
+CREATE OR REPLACE FUNCTION unchecked(p_invoice bigint, p_installment bigint, p_on_unknown text, p_fresh interval, p_now timestamptz)
+RETURNS boolean LANGUAGE sql STABLE AS
 $$
   SELECT EXISTS (SELECT FROM installment n
                   WHERE n.invoice_id = p_invoice AND (p_installment IS NULL OR n.id = p_installment) AND n.open_amount > 0
                     AND coalesce(n.checked_at NOT BETWEEN p_now - p_fresh AND p_now, true)
-                    AND coalesce(n.waived_at NOT BETWEEN p_now - p_fresh AND p_now, true))
+                    AND coalesce(CASE p_on_unknown WHEN 'hold' THEN NULL WHEN 'send' THEN n.unknown_at ELSE n.waived_at END
+                                 NOT BETWEEN p_now - p_fresh AND p_now, true))
 $$;
 
--- A polled source was asked about these invoices in vain: their reminders that are due wait for p_for before anybody looks again.
-CREATE OR REPLACE FUNCTION postpone_unchecked(p_invoices bigint[], p_for interval, p_now timestamptz) RETURNS void LANGUAGE plpgsql AS
+-- A polled source was asked about these invoices in vain. Their reminders that are due wait for p_for before anybody looks again, unless
+-- their step says 'send', or says nothing and p_on_unknown, the sources' own word, is 'send'. That one waits is told once.
+CREATE OR REPLACE FUNCTION nobody_knows(p_invoices bigint[], p_on_unknown text, p_for interval, p_now timestamptz) RETURNS void
+LANGUAGE plpgsql AS
 $$
 DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
 BEGIN
-  UPDATE reminder r SET due_at = v_now + p_for
-   WHERE r.id IN (SELECT d.id FROM reminder d WHERE d.invoice_id = ANY (p_invoices) AND d.state = 'pending' AND d.requires_open
-                     AND d.due_at < v_now + interval '2 minutes' ORDER BY d.id FOR UPDATE SKIP LOCKED);
+  UPDATE installment n SET unknown_at = v_now, waived_at = CASE p_on_unknown WHEN 'send' THEN v_now END
+   WHERE n.id IN (SELECT l.id FROM installment l WHERE l.invoice_id = ANY (p_invoices) AND l.open_amount > 0 ORDER BY l.id FOR UPDATE);
+
+  WITH waits AS (
+    UPDATE reminder r SET due_at = v_now + p_for
+     WHERE r.id IN (SELECT d.id FROM reminder d WHERE d.invoice_id = ANY (p_invoices) AND d.state = 'pending' AND d.requires_open
+                       AND d.due_at < v_now + interval '2 minutes' AND coalesce(d.on_unknown, p_on_unknown) = 'hold'
+                     ORDER BY d.id FOR UPDATE SKIP LOCKED)
+    RETURNING r.id, r.invoice_id, r.step, r.on_unknown
+  )
+  INSERT INTO event (at, invoice_id, reminder_id, kind, data)
+  SELECT v_now, w.invoice_id, w.id, 'reminder.unknown',
+         jsonb_build_object('step', w.step, 'on_unknown', 'hold', 'says', CASE WHEN w.on_unknown IS NULL THEN 'source' ELSE 'flow' END)
+    FROM waits w
+   WHERE NOT EXISTS (SELECT FROM event e WHERE e.invoice_id = w.invoice_id AND e.reminder_id = w.id AND e.kind = 'reminder.unknown');
 END
 $$;
 
@@ -126,7 +142,7 @@ BEGIN
   RETURN QUERY
   WITH due AS (
     SELECT r.id, h.kind AS held, h.until,
-           v_fresh IS NOT NULL AND h.kind IS NULL AND r.requires_open AND unchecked(i.id, r.installment_id, v_fresh, v_now) AS unchecked
+           v_fresh IS NOT NULL AND h.kind IS NULL AND r.requires_open AND unchecked(i.id, r.installment_id, r.on_unknown, v_fresh, v_now) AS unchecked
       FROM reminder r JOIN invoice i ON i.id = r.invoice_id
       LEFT JOIN LATERAL hold_on(i.id, i.customer_id, v_now) h ON true
      WHERE r.id = ANY (v_ids) AND r.invoice_id = ANY (v_invoices) AND r.state = 'pending' AND r.due_at <= v_now AND r.send_until > v_now
@@ -139,12 +155,19 @@ BEGIN
            due_at = CASE WHEN d.unchecked THEN v_now + interval '1 minute' WHEN d.held IS NOT NULL AND NOT r.requires_open THEN d.until ELSE r.due_at END,
            send_until = CASE WHEN d.held IS NOT NULL AND NOT r.requires_open THEN NULL ELSE r.send_until END
       FROM due d WHERE r.id = d.id
-    RETURNING r.id, r.invoice_id, r.state, r.reason, r.urgent, r.repeats, r.step, d.unchecked, d.held, d.until
+    RETURNING r.id, r.invoice_id, r.installment_id, r.requires_open, r.on_unknown, r.state, r.reason, r.urgent, r.repeats, r.step,
+              d.unchecked, d.held, d.until
   ), log AS (
     INSERT INTO event (at, invoice_id, reminder_id, kind, data)
     SELECT v_now, m.invoice_id, m.id, CASE m.state WHEN 'skipped' THEN 'reminder.skipped' ELSE 'reminder.moved' END,
            jsonb_build_object('step', m.step, 'reason', m.held, 'until', m.until)
       FROM moved m WHERE m.held IS NOT NULL
+    UNION ALL  -- it goes although nobody could say whether it is paid
+    SELECT v_now, m.invoice_id, m.id, 'reminder.unknown',
+           jsonb_build_object('step', m.step, 'on_unknown', 'send', 'says', CASE WHEN m.on_unknown IS NULL THEN 'source' ELSE 'flow' END)
+      FROM moved m
+     WHERE v_fresh IS NOT NULL AND m.state = 'queued' AND m.requires_open AND unchecked(m.invoice_id, m.installment_id, 'hold', v_fresh, v_now)
+       AND NOT EXISTS (SELECT FROM event e WHERE e.invoice_id = m.invoice_id AND e.reminder_id = m.id AND e.kind = 'reminder.unknown')
   )
   SELECT m.id, m.state, m.urgent, m.repeats FROM moved m WHERE NOT m.unchecked;
 
@@ -536,7 +559,7 @@ BEGIN
              WHEN EXISTS (SELECT FROM suppression s WHERE s.contact_point_id = p.id AND s.channel = w.channel) THEN 'giveback'
              WHEN r.fence > 0 AND EXISTS (SELECT FROM attempt a WHERE a.reminder_id = r.id AND a.channel = w.channel
                     AND a.contact_point_id = w.contact AND a.state NOT IN ('notsent', 'missed', 'resent')) THEN 'giveback'
-             WHEN v_fresh IS NOT NULL AND r.requires_open AND unchecked(i.id, r.installment_id, v_fresh, v_now) THEN 'giveback'
+             WHEN v_fresh IS NOT NULL AND r.requires_open AND unchecked(i.id, r.installment_id, r.on_unknown, v_fresh, v_now) THEN 'giveback'
              ELSE 'claimed'
            END AS verdict,
            CASE
@@ -1363,7 +1386,7 @@ BEGIN
   IF v_changed <> '{}' THEN
     PERFORM book_polled(p_source, v_changed, v_now);
   END IF;
-  UPDATE installment n SET checked_at = p_asked, waived_at = NULL WHERE n.invoice_id = ANY (v_heard);
+  UPDATE installment n SET checked_at = p_asked, waived_at = NULL, unknown_at = NULL WHERE n.invoice_id = ANY (v_heard);
   RETURN QUERY SELECT h, h = ANY (v_changed), barrier(v_changed, p_window) FROM unnest(v_heard) h;
 END
 $$;
@@ -1776,7 +1799,21 @@ $$
     UNION ALL SELECT min(until) FROM hold WHERE released_at IS NULL AND until > p_now) i
 $$;
 
--- How many things are under way or overdue: 0 when the ledger is at rest at p_now.
+-- What webhook endpoints are still to be told, or are being told for the first time. Nobody waits for one that failed.
+CREATE OR REPLACE FUNCTION untold() RETURNS bigint LANGUAGE sql STABLE AS
+$$
+  WITH listening AS (
+    SELECT p.id FROM webhook_endpoint p WHERE p.disabled_at IS NULL AND (p.retry_at IS NULL OR p.retry_at <= clock_timestamp())
+  )
+  SELECT (SELECT count(*) FROM outbound_cursor c WHERE EXISTS (SELECT FROM listening) AND c.read_to < (SELECT max(e.id) FROM event e))
+       + (SELECT count(*) FROM listening p JOIN outbound_delivery d ON d.endpoint_id = p.id
+           WHERE d.state = 'pending' AND d.log = '[]' AND NOT EXISTS (
+             SELECT FROM outbound_delivery b WHERE b.endpoint_id = d.endpoint_id AND b.lane = d.lane AND b.state = 'pending'
+                AND b.outbound_event_id < d.outbound_event_id AND b.log <> '[]'))
+$$;
+
+-- How many things are under way or overdue: 0 when the ledger is at rest at p_now. What is due within a minute and has to be asked about
+-- is under way: queue_due() puts it off by a minute until a polled source was asked.
 CREATE OR REPLACE FUNCTION unrest(p_now timestamptz) RETURNS bigint LANGUAGE sql STABLE AS
 $$
   SELECT (SELECT count(*) FROM reminder WHERE sought = 'pending' AND due_at <= p_now)
@@ -1786,4 +1823,7 @@ $$
        + (SELECT count(*) FROM attempt WHERE state = 'accepted' AND receipt_due <= p_now)
        + (SELECT count(*) FROM reminder r JOIN attempt a ON a.reminder_id = r.id AND a.fence = r.fence
            WHERE r.sought = 'uncertain' AND a.at + interval '24 hours' <= p_now)
+       + (SELECT count(*) FROM payment_check c JOIN reminder r ON r.sought = 'pending' AND r.due_at <= p_now + interval '1 minute'
+           WHERE c.fresh_for IS NOT NULL AND r.requires_open AND unchecked(r.invoice_id, r.installment_id, r.on_unknown, c.fresh_for, p_now))
+       + untold()
 $$;

@@ -32,6 +32,7 @@ class NewReminder:
     reason: str | None
     due_at: datetime | None
     send_until: datetime | None
+    on_unknown: str | None = None
 
 
 TYPES = {int: "bigint", int | None: "bigint", str: "text", str | None: "text", bool: "boolean",

@@ -47,8 +47,21 @@ READS = {
     SCHEDULER: EVERYBODY_READS,
     DISPATCHER: f"{EVERYBODY_READS} http_api",
     PAYMENTS: f"{EVERYBODY_READS} source statement_file webhook_endpoint outbound_event outbound_delivery outbound_cursor",
-    SANDBOX: "attempt business_clock hold invoice promise reminder",
+    SANDBOX: (
+        "attempt business_clock event hold installment invoice outbound_cursor outbound_delivery payment_check promise reminder"
+        " webhook_endpoint"
+    ),
 }
+SANDBOX_SEES = {
+    "event": {"id"},
+    "installment": {"id", "invoice_id", "open_amount", "checked_at", "unknown_at", "waived_at"},
+    "outbound_delivery": {"endpoint_id", "outbound_event_id", "lane", "state", "log"},
+    "webhook_endpoint": {"id", "disabled_at", "retry_at"},
+}
+SANDBOX_CALLS = {"business_now", "next_instant", "unchecked", "unrest", "untold"}
+MAY_CALL = """
+SELECT p.proname FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace AND has_function_privilege($1, p.oid, 'EXECUTE')
+"""
 WRITES: dict[str, dict[str, dict[str, str]]] = {
     SCHEDULER: {
         "INSERT": {
@@ -92,7 +105,7 @@ WRITES: dict[str, dict[str, dict[str, str]]] = {
             **dict.fromkeys(("outbound_cursor", "payment_check"), ALL),
             "customer": "locale preferred_channel",
             "hold": "reason note said_by until amount released_at",
-            "installment": "allocated checked_at waived_at",
+            "installment": "allocated checked_at unknown_at waived_at",
             "invoice": "row_lock settled_n settled_at replan_at token token_until",
             "payment_event": "body",
             "promise": "state",
@@ -126,6 +139,18 @@ async def owner(shared_database_dsn: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await connect(shared_database_dsn)
     yield connection
     await connection.close()
+
+
+async def test_the_sandbox_sees_no_more_of_a_table_and_calls_no_more_than_its_clock_needs(
+    owner: asyncpg.Connection, shared_database_dsn: str
+) -> None:
+    seen = await held(owner, SANDBOX, "SELECT")
+    assert {table: columns for table, columns in seen.items() if columns != {ALL}} == SANDBOX_SEES
+    assert {row[0] for row in await owner.fetch(MAY_CALL, SANDBOX)} == SANDBOX_CALLS
+    assert "match_waiting" not in {row[0] for row in await owner.fetch(MAY_CALL, DISPATCHER)}
+    clock = await connect(shared_database_dsn, SANDBOX)
+    await clock.fetch("SELECT unrest(business_now()), next_instant(business_now())")
+    await clock.close()
 
 
 @pytest.mark.parametrize("role", [SCHEDULER, DISPATCHER, PAYMENTS, SANDBOX])

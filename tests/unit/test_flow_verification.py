@@ -112,6 +112,11 @@ FAULTS = {
         ("steps", 1, "group"),
         "step 'a' is about one invoice, whatever else the customer owes; remove group",
     ),
+    "checks-what-nobody-owes": (
+        flow(after(-1, on_unknown="hold", requires_open=False), after(3, "b")),
+        ("steps", 1, "on_unknown"),
+        "step 'a' goes whether or not the invoice is paid, so nobody is asked; remove on_unknown",
+    ),
     "hours-that-never-meet": (
         flow(after(1), channel_windows={"sms": {"from": "19:00", "to": "20:00"}}),
         ("channel_windows", "sms"),
@@ -301,6 +306,12 @@ FAULTS = {
         flow(after(1, on_uncertain="resend")),
         ("steps", 1, "on_uncertain"),
         "step 'a' is sent again when nobody knows whether it went, so customers may get it twice; assume_sent avoids that",
+    ),
+    "sends-unchecked": (
+        flow(after(1, on_unknown="send")),
+        ("steps", 1, "on_unknown"),
+        ("step 'a' goes out also while nobody can say whether it is paid, so who has paid may be reminded; hold waits for "
+        "the answer"),
     ),
     "then-repeats-it": (
         flow(after(1, then={"message": "m-a", "channels": ["sms"]})),

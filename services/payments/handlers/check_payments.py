@@ -2,7 +2,7 @@
 
 True here: without a polled source nothing is asked and nothing is read but one row; what an answer settles stops as a
 webhook's would, under the same locks and behind the same barrier. What nobody can say is an alarm; whether its reminder
-goes is the source's `on_unknown`.
+goes is the `on_unknown` of its step, else the source's.
 """
 
 import asyncio
@@ -27,11 +27,10 @@ from services.payments.store.polling import (
     lead_asking,
     needed_soon,
     polled_sources,
-    waive,
 )
 from shared.db.engine import Database
 from shared.kernel.ids import new_token
-from shared.ledger.due import postpone_unchecked
+from shared.ledger.due import nobody_knows
 from shared.ledger.money import Polled, record_poll
 
 LEASE = timedelta(seconds=60)
@@ -125,13 +124,10 @@ class PaymentCheck:
             "payment_status_unknown",
             sources=asked.silent,
             invoices=len(invoices),
-            then="their reminders go unchecked" if sends else "their reminders wait",
+            then=f"their reminders {'go unchecked' if sends else 'wait'}, unless their flow says otherwise",
         )
         async with self._db.connection() as connection:
-            if sends:
-                await waive(connection, invoices)
-            else:
-                await postpone_unchecked(connection, invoices, LOOK_AGAIN)
+            await nobody_knows(connection, invoices, "send" if sends else "hold", LOOK_AGAIN)
 
 
 async def _sources(connection: asyncpg.Connection) -> list[PolledSource]:

@@ -1,6 +1,5 @@
 """Polled sources and what has to be asked of them. True here: nothing is looked for unless such a source is configured."""
 
-from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -24,13 +23,9 @@ SELECT {_DEBT} FROM (
   SELECT DISTINCT d.invoice_id FROM (
     SELECT r.invoice_id FROM reminder r CROSS JOIN (SELECT business_now() AS now) t
      WHERE r.sought = 'pending' AND r.due_at <= t.now + $1::interval / 2 AND r.requires_open
-       AND unchecked(r.invoice_id, r.installment_id, $1::interval * 0.9, greatest(r.due_at, t.now))
+       AND unchecked(r.invoice_id, r.installment_id, r.on_unknown, $1::interval * 0.9, greatest(r.due_at, t.now))
      ORDER BY r.due_at LIMIT $2) d) n
   JOIN invoice i ON i.id = n.invoice_id JOIN customer u ON u.id = i.customer_id
-"""
-_WAIVE = """
-UPDATE installment SET waived_at = business_now()
- WHERE id IN (SELECT n.id FROM installment n WHERE n.invoice_id = ANY ($1) ORDER BY n.id FOR NO KEY UPDATE)
 """
 
 
@@ -61,11 +56,6 @@ async def debt_of(connection: asyncpg.Connection, invoice_ref: str) -> Debt | No
         f"SELECT {_DEBT} FROM invoice i JOIN customer u ON u.id = i.customer_id WHERE i.ref = $1", invoice_ref
     )
     return None if row is None else Debt(*row)
-
-
-async def waive(connection: asyncpg.Connection, invoices: Sequence[int]) -> None:
-    """Nobody could say what is open of them, and their reminders go all the same."""
-    await connection.execute(_WAIVE, invoices)
 
 
 async def business_now(connection: asyncpg.Connection) -> datetime:

@@ -38,6 +38,7 @@ def row_tail(flow: Flow, row: PlannedReminder) -> tuple[Any, ...]:
         row.reason,
         row.due_at,
         row.send_until,
+        flow.on_unknown_of(step),
     )
 
 

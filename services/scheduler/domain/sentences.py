@@ -60,7 +60,10 @@ HOLDS: Mapping[str, str] = {
     "said_paid": "The customer's word that it is paid", "in_flight": "A payment under way",
 }  # fmt: skip
 RULED = frozenset(
-    ["attempt.accepted", *(f"reminder.{what}" for what in ("skipped", "failed", "capped", "moved", "grouped"))]
+    [
+        "attempt.accepted",
+        *(f"reminder.{what}" for what in ("skipped", "failed", "capped", "moved", "grouped", "unknown")),
+    ]
 )  # by the flow's rules
 ACTIONS: Mapping[str, str] = {
     "assume_sent": "it counts as sent",
@@ -209,6 +212,14 @@ def _grouped(said: Said) -> str:
     return f"{text}, in the words of '{says}'" + (f", sent with that of invoice {carrier}" if carrier else "")
 
 
+def _unknown(said: Said) -> str:
+    """What happens while a payment check cannot be answered, and who said so."""
+    who = "its flow says" if said.data.get("says") == "flow" else "the payment source says"
+    sends = said.data.get("on_unknown") == "send"
+    text = f"{said.name} {'goes all the same' if sends else 'waits'}: nobody could say whether the invoice is paid"
+    return f"{text} ({who} on_unknown: {'send' if sends else 'hold'})"
+
+
 SENTENCES: Mapping[str, Callable[[Said], str]] = {
     "invoice.accepted": _accepted,
     "invoice.planned": lambda said: f"The plan was made anew: {_plan(said)}",
@@ -233,6 +244,7 @@ SENTENCES: Mapping[str, Callable[[Said], str]] = {
     "reminder.capped": _capped,
     "reminder.moved": lambda said: f"{said.name} goes later{said.because}",
     "reminder.grouped": _grouped,
+    "reminder.unknown": _unknown,
     "reminder.uncertain_resolved": lambda said: (
         f"Nobody knows whether {said.name} went out; {ACTIONS.get(said.data.get('action', ''), 'decided')}"
     ),
