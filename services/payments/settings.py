@@ -34,7 +34,9 @@ class PaymentsSettings(Settings):
         Decimal("5.00"), ge=0, le=100, description="what a bank may keep of a transfer that still counts as the whole"
     )
     statements_folder: str = Field("", description="folder where statement files are put to be booked; empty: none")
-    statements_poll: float = Field(10.0, gt=0, le=3600, description="seconds between two looks into that folder")
+    statements_poll: float = Field(
+        10.0, gt=0, le=3600, description="seconds between two looks into that folder and the buckets of sources"
+    )
     keep_evidence_days: int = Field(
         400, ge=1, le=3660, description="days for which the body of a webhook or statement entry is kept as evidence"
     )

@@ -3,6 +3,9 @@
 from datetime import timedelta
 from pathlib import Path
 
+from services.payments.adapters.bucket import TIMEOUT as FETCH_TIMEOUT
+from services.payments.adapters.bucket import Bucket
+from services.payments.adapters.folder import Folder
 from services.payments.adapters.http_poll import HttpAsker
 from services.payments.adapters.registry import reader_of, webhook_of
 from services.payments.adapters.stripe_checkout import StripeCheckout
@@ -17,8 +20,10 @@ from services.payments.api import (
     webhooks,
 )
 from services.payments.api.parts import PaymentsParts
+from services.payments.domain.bucket_settings import BucketSettings
 from services.payments.domain.customer_word import Bounds
 from services.payments.domain.matching import Rules
+from services.payments.domain.pick_up import LARGEST
 from services.payments.domain.poll_settings import MOST_SECONDS
 from services.payments.handlers.check_payments import PaymentCheck
 from services.payments.handlers.deliver_announcements import AT_ONCE, Announcer
@@ -27,7 +32,8 @@ from services.payments.handlers.open_checkout import OpenCheckout
 from services.payments.handlers.poller import Poller
 from services.payments.handlers.record_payment import PaymentRecorder
 from services.payments.handlers.take_word import TakeWord
-from services.payments.handlers.watch_folder import StatementFolder
+from services.payments.handlers.watch_places import AT_ONCE as LOOKS_AT_ONCE
+from services.payments.handlers.watch_places import Watch
 from services.payments.settings import PaymentsSettings
 from services.payments.store.endpoints import MOST
 from services.payments.worker import PaymentsWorker
@@ -59,8 +65,9 @@ def build(
     window, held = timedelta(seconds=ledger.handoff_window), timedelta(days=settings.pending_hold_days)
     recorder = PaymentRecorder(db, window, held)
     rules = Rules(settings.match_threshold, settings.match_fees)
-    watched = Path(settings.statements_folder) if settings.statements_folder else None
-    folder = StatementFolder(watched, recorder, rules, reader_of) if watched else None
+    folder = Folder(Path(settings.statements_folder)) if settings.statements_folder else None
+    stores = guarded_client(guard, max_bytes=LARGEST, timeout=FETCH_TIMEOUT, connections=LOOKS_AT_ONCE)
+    watch = Watch(recorder, rules, reader_of, folder, lambda bucket: Bucket(BucketSettings(**bucket), stores))
     take_word = TakeWord(db, window, timedelta(days=settings.pay_link_days), _bounds(settings))
     asker = HttpAsker(guarded_client(guard, timeout=MOST_SECONDS, connections=POLLED_AT_ONCE))
     check = PaymentCheck(db, Poller(asker), window)
@@ -70,11 +77,12 @@ def build(
         db, KnownSources(db, webhook_of), recorder, documents, guard, take_word, rules, reader_of, check, checkout
     )
     endpoints = guarded_client(guard, timeout=settings.announce_timeout, connections=MOST * AT_ONCE)
-    worker = PaymentsWorker(db, settings, Announcer(db, endpoints, settings.announce_timeout), check, folder)
+    worker = PaymentsWorker(db, settings, Announcer(db, endpoints, settings.announce_timeout), check, watch)
 
     async def stop() -> None:
         await worker.stop()
         await asker.close()
+        await stores.aclose()
         await pages.close()
 
     return Service(

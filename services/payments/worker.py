@@ -14,14 +14,16 @@ from services.payments.handlers.check_payments import PaymentCheck
 from services.payments.handlers.deliver_announcements import Announcer
 from services.payments.handlers.derive_announcements import derive_announcements
 from services.payments.handlers.reconcile import Adding, reconcile
-from services.payments.handlers.watch_folder import StatementFolder
+from services.payments.handlers.watch_places import Watch
 from services.payments.settings import PaymentsSettings
 from services.payments.store.announcements import forget_announcements
 from services.payments.store.cleanup import forget_answers, forget_evidence
+from services.payments.store.statement_files import forget_files
 from shared.db.engine import Database
 
 CLEAN_EVERY = 3600.0  # seconds
 CLEAN_AT_ONCE = 1_000
+KEEP_FILES = timedelta(days=30)  # after a file was last seen where it was
 CLEAN_MOST = 100  # times CLEAN_AT_ONCE, a turn
 
 log = structlog.get_logger("payments")
@@ -34,13 +36,13 @@ class PaymentsWorker:
         settings: PaymentsSettings,
         announcer: Announcer,
         payment_check: PaymentCheck,
-        folder: StatementFolder | None = None,
+        watch: Watch,
     ) -> None:
         self._db = db
         self._settings = settings
         self._announcer = announcer
         self._payment_check = payment_check
-        self._folder = folder
+        self._watch = watch
         self._add_up = Adding(db)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
@@ -52,16 +54,16 @@ class PaymentsWorker:
             asyncio.create_task(self._every(self._settings.announce_poll, self._announce)),
             asyncio.create_task(self._every(self._settings.announce_poll, self._announcer.deliver)),
             asyncio.create_task(self._every(self._settings.check_poll, self._ask_ahead)),
+            asyncio.create_task(self._every(self._settings.statements_poll, self._look_for_statements)),
             asyncio.create_task(self._every(CLEAN_EVERY, self._clean)),
         ]
-        if self._folder:
-            self._tasks.append(asyncio.create_task(self._every(self._settings.statements_poll, self._look_into_folder)))
 
     async def stop(self) -> None:
         self._stopping.set()
         self._announcer.stop()
         await asyncio.gather(*self._tasks)
         self._tasks = []
+        await self._watch.stop()
         await self._announcer.close()
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
@@ -80,9 +82,8 @@ class PaymentsWorker:
         await reconcile(self._db)
         await self._add_up()
 
-    async def _look_into_folder(self) -> None:
-        if self._folder:
-            await self._folder.look()
+    async def _look_for_statements(self) -> None:
+        await self._watch.turn()
 
     async def _announce(self) -> None:
         await derive_announcements(self._db)
@@ -100,6 +101,10 @@ class PaymentsWorker:
         for _ in range(CLEAN_MOST):
             async with self._db.connection() as connection:
                 if await forget_evidence(connection, kept, CLEAN_AT_ONCE) < CLEAN_AT_ONCE:
+                    break
+        for _ in range(CLEAN_MOST):
+            async with self._db.connection() as connection:
+                if await forget_files(connection, KEEP_FILES, CLEAN_AT_ONCE) < CLEAN_AT_ONCE:
                     break
         older = timedelta(days=self._settings.keep_answers_days)
         for _ in range(CLEAN_MOST):

@@ -10,11 +10,16 @@ from typing import Any
 import httpx
 import pytest
 
+from services.payments.adapters.folder import Folder
 from services.payments.adapters.http_poll import HttpAsker
+from services.payments.adapters.registry import reader_of
+from services.payments.domain.matching import Rules
 from services.payments.handlers.check_payments import PaymentCheck
 from services.payments.handlers.deliver_announcements import Announcer
 from services.payments.handlers.poller import Poller
 from services.payments.handlers.reconcile import reconcile
+from services.payments.handlers.record_payment import PaymentRecorder
+from services.payments.handlers.watch_places import Watch
 from services.payments.settings import PaymentsSettings
 from services.payments.worker import PaymentsWorker
 from shared.web.auth import key_hash
@@ -227,7 +232,8 @@ async def test_the_worker_reconciles_and_forgets_old_answers(erp: Payments) -> N
         )
     announcer = Announcer(erp.db, httpx.AsyncClient(), 1.0)
     check = PaymentCheck(erp.db, Poller(HttpAsker(httpx.AsyncClient())), timedelta(0))
-    worker = PaymentsWorker(erp.db, PaymentsSettings(reconcile_seconds=0.05), announcer, check)
+    watch = Watch(PaymentRecorder(erp.db, timedelta(0)), Rules(), reader_of, None, lambda _: Folder(Path()))
+    worker = PaymentsWorker(erp.db, PaymentsSettings(reconcile_seconds=0.05), announcer, check, watch)
     await worker.start()
     try:
         async with asyncio.timeout(10):

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-import os
 import time
 import tracemalloc
 from collections.abc import AsyncIterator
@@ -18,10 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from services.payments.adapters.registry import reader_of
-from services.payments.domain.matching import Rules
 from services.payments.domain.statement import Entry
-from services.payments.handlers.record_payment import PaymentRecorder
-from services.payments.handlers.watch_folder import StatementFolder
 from services.payments.store.cleanup import forget_evidence
 from tests import factories
 from tests.integration.payments_running import BEARER, Payments, event, payments_running
@@ -313,32 +309,6 @@ def checked_reference(number: int) -> str:
 
 def vars_of(line: Line) -> dict[str, Any]:
     return {name: getattr(line, name) for name in Line.__dataclass_fields__}
-
-
-async def test_files_in_a_watched_folder_are_booked_and_moved_with_a_word_on_each(
-    bank: Payments, tmp_path: Path
-) -> None:
-    made = await factories.invoice(bank.owner, payment_reference=RF)
-    watched = tmp_path / "in"
-    watched.mkdir()
-    for name, content in (
-        ("1.xml", GOOD),
-        ("2.xml", GOOD),
-        ("3.pdf", b"%PDF-1.7"),
-        (".4.xml.part", b"<"),
-        ("5.xml", b"<"),
-    ):
-        (watched / name).write_bytes(content)
-        if not name.startswith("5"):  # the youngest may still be written to
-            os.utime(watched / name, (time.time() - 60, time.time() - 60))
-    folder = StatementFolder(watched, PaymentRecorder(bank.db, timedelta(seconds=WINDOW)), Rules(), reader_of)
-    assert await folder.look() == 3
-    assert await folder.look() == 0
-    assert await bank.open_amounts(made.id) == money("0")
-    assert sorted(path.name for path in (watched / "done").iterdir()) == ["1.xml", "1.xml.txt", "2.xml", "2.xml.txt"]
-    assert '"duplicates": 1' in (watched / "done" / "2.xml.txt").read_text()
-    assert "PDF" in (watched / "failed" / "3.pdf.txt").read_text()
-    assert sorted(path.name for path in watched.iterdir() if path.is_file()) == [".4.xml.part", "5.xml"]
 
 
 def test_reading_a_statement_needs_no_more_memory_for_more_entries() -> None:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from services.payments.api.parts import PaymentsParts
 from services.payments.domain.poll_settings import HttpPollSettings, places, without_secrets
-from services.payments.domain.source_settings import SourceSettings, StripeSettings
+from services.payments.domain.source_settings import SourceSettings, StatementSettings, StripeSettings
 from services.payments.handlers.manage_endpoint import check_target
 from services.payments.store.polling import keep_payment_check
 from services.payments.store.sources import (
@@ -31,7 +31,7 @@ from shared.web.strict import strict_router
 router: APIRouter = strict_router("payment sources")
 Parts = Annotated[PaymentsParts, part(PaymentsParts)]
 SECRET = ("secrets", "headers")
-HIDDEN = ("api_key",)  # inside of an object
+HIDDEN = ("api_key", "access_key_id", "secret_access_key", "session_token")  # inside of an object
 POLLED = "http_poll"  # its URLs may have secrets in them
 
 
@@ -60,6 +60,8 @@ async def put(source: Ref, settings: SourceSettings, parts: Parts, response: Res
         await check_targets(parts.guard, settings)
     if isinstance(settings, StripeSettings) and settings.checkout is not None:
         await check_target(parts.guard, settings.checkout.api, "/checkout/api")
+    if isinstance(settings, StatementSettings) and settings.bucket is not None:
+        await check_target(parts.guard, settings.bucket.origin, "/bucket/endpoint")
     async with parts.db.transaction() as tx:
         row, is_new = await put_source(tx, source, settings.kind, settings.model_dump(mode="json", exclude={"kind"}))
         await keep_payment_check(tx)
@@ -157,4 +159,4 @@ def _open(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hidden(settings: dict[str, Any]) -> int:
-    return sum(key in HIDDEN for value in settings.values() if isinstance(value, dict) for key in value)
+    return sum(bool(value.get(key)) for value in settings.values() if isinstance(value, dict) for key in HIDDEN)

@@ -1,22 +1,26 @@
-"""`POST /v1/statements`: a bank's statement file.
+"""`/v1/statements`: a bank's statement file, sent here or picked up.
 
 True here: the body waits on disk, never in memory; a 2xx leaves only after every entry that can be read is committed
 and the hand-off barrier is over; a broken file is a 422 and has no effect.
 """
 
 import tempfile
-from typing import Annotated, Any, BinaryIO, cast
+from datetime import datetime
+from typing import Annotated, Any, BinaryIO, Literal, cast
 
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel
 
 from services.payments.api.parts import PaymentsParts
+from services.payments.domain.pick_up import Ended, Place
 from services.payments.domain.statement import WrongFile
 from services.payments.handlers.take_statement import Taken, take_statement
 from services.payments.store.sources import FILES, FILES_KIND, built_in_source, find_source
+from services.payments.store.statement_files import StatementFile, list_files
 from shared.kernel.errors import Conflict, FieldError, Invalid, NotFound
 from shared.web.auth import Scope, require
 from shared.web.fields import Ref
+from shared.web.paging import Page, Paged
 from shared.web.parts import part
 from shared.web.problems import declared
 from shared.web.strict import strict_router
@@ -55,6 +59,21 @@ class TakenStatement(BaseModel):
     problems: list[EntryError]
 
 
+class WaitingFile(BaseModel):
+    """`said`: why it could not be read, or what became of it. Files of a folder are moved away, and are here only while
+    they wait."""
+
+    source: str
+    place: Place
+    name: str
+    version: str
+    state: Literal["waiting"] | Ended
+    tries: int
+    next_try_at: datetime | None
+    ended_at: datetime | None
+    said: str | None
+
+
 @router.post(
     "/v1/statements",
     dependencies=[Depends(require(Scope.PAYMENTS_WRITE))],
@@ -80,6 +99,38 @@ async def take(
         except WrongFile as error:
             raise Invalid(str(error), errors=(FieldError("", str(error)),)) from None
     return _shown(taken, source or FILES)
+
+
+@router.get(
+    "/v1/statements/files",
+    dependencies=[Depends(require(Scope.PAYMENTS_READ))],
+    responses=declared(400, 401, 403),
+    summary="The files that wait in the folder and in buckets, and what became of those that stay there; the latest first",
+)
+async def files(
+    paging: Paged,
+    parts: Annotated[PaymentsParts, part(PaymentsParts)],
+    source: Annotated[Ref | None, Query(description="of this source only")] = None,
+) -> Page[WaitingFile]:
+    (before,) = paging.last(int) or (None,)
+    async with parts.db.connection() as connection:
+        rows = await list_files(connection, source, before, paging.limit + 1)
+    shown, cursor = paging.cut(rows, lambda row: (row.id,))
+    return Page(items=[_file(row) for row in shown], next_cursor=cursor)
+
+
+def _file(row: StatementFile) -> WaitingFile:
+    return WaitingFile(
+        source=row.source,
+        place=Place(row.place),
+        name=row.name,
+        version=row.version,
+        state=Ended(row.ended) if row.ended else "waiting",
+        tries=row.tries,
+        next_try_at=None if row.ended else row.due_at,
+        ended_at=row.done_at,
+        said=row.said,
+    )
 
 
 async def _source(parts: PaymentsParts, ref: str) -> int:

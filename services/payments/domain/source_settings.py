@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from services.payments.domain.bucket_settings import BucketSettings
 from services.payments.domain.expressions import Path
 from services.payments.domain.poll_settings import HttpPollSettings
 from services.payments.domain.signature import parse_secret
@@ -179,9 +180,10 @@ class HmacSettings(_Webhook):
 
 
 class StatementSettings(_Reporting):
-    """Bank statement files, sent to `POST /v1/statements?source=`."""
+    """Bank statement files, sent to `POST /v1/statements?source=`, or picked up from a `bucket`."""
 
     kind: Literal["statement"]
+    bucket: BucketSettings | None = None
 
 
 SourceSettings = Annotated[

@@ -123,14 +123,14 @@ async def forget_files(connection: asyncpg.Connection, unseen: timedelta, most: 
 
 
 async def list_files(
-    connection: asyncpg.Connection, source: str | None, before: int, limit: int
+    connection: asyncpg.Connection, source: str | None, before: int | None, limit: int
 ) -> list[StatementFile]:
     """The latest first."""
     rows = await connection.fetch(
         """
         SELECT f.id, s.ref, f.place, f.name, f.version, f.tries, f.seen_at, f.due_at, f.done_at, f.ended, f.said
           FROM statement_file f JOIN source s ON s.id = f.source_id
-         WHERE f.id < $2 AND ($1::text IS NULL OR s.ref = $1) ORDER BY f.id DESC LIMIT $3
+         WHERE ($2::bigint IS NULL OR f.id < $2) AND ($1::text IS NULL OR s.ref = $1) ORDER BY f.id DESC LIMIT $3
         """,
         source,
         before,
