@@ -321,6 +321,15 @@ async def test_a_link_lives_on_for_a_while_after_the_payment(shop: Payments) -> 
     assert (await shop.http.get(f"/pay/{made.token}")).status_code == 404
 
 
+async def test_a_link_is_renewed_once_for_one_idempotency_key(shop: Payments) -> None:
+    path, once = f"/v1/pay-links/{(await owing(shop)).ref}", {**BEARER, "Idempotency-Key": "renew"}
+    first, again = [await shop.http.post(path, json={}, headers=once) for _ in range(2)]
+    assert first.json() == again.json()
+    assert (await shop.http.get(path, headers=BEARER)).json() == first.json()
+    other = await shop.http.post(path, json={"expires_at": "2099-01-01T00:00:00Z"}, headers=once)
+    assert other.status_code == 422
+
+
 @pytest.mark.parametrize("body", [{"expires_at": "2001-01-01T00:00:00Z"}, {"expires_at": "soon"}, {"until": None}])
 async def test_a_link_that_cannot_be_is_refused(shop: Payments, body: dict[str, Any]) -> None:
     made = await owing(shop)

@@ -349,6 +349,12 @@ async def test_a_test_event_goes_to_its_endpoint_alone_and_waits_for_nothing(tol
         assert set(erp.types) == {"endpoint.test"}
         assert other.heard == []
 
+        path, once = f"/v1/webhook-endpoints/{endpoint}/test", {**BEARER, "Idempotency-Key": "try"}
+        twice = [(await told.payments.http.post(path, headers=once)).json()["event_id"] for _ in range(2)]
+        await told.pass_on()
+        assert twice[0] == twice[1]
+        assert [one["id"] for one in erp.heard].count(twice[0]) == 1
+
 
 async def test_an_endpoint_hears_what_it_asked_for_and_from_when_it_was_made(told: Announcing, erp: ErpEars) -> None:
     await told.entry(await told.invoice(), "invoice.void")

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from services.payments.domain.poll_settings import HttpPollSettings
+from services.payments.domain.poll_settings import HttpPollSettings, without_secrets
 from services.payments.domain.polling import Debt, Open, Unknown, questions, words
 
 
@@ -123,3 +123,17 @@ def test_settings_that_could_not_be_asked_with_are_refused(changed: dict[str, An
     with pytest.raises(ValidationError) as refused:
         settings(**changed)
     assert says in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown", "secrets"),
+    [
+        ("https://erp.test/i/{invoice_id}", "https://erp.test/i/{invoice_id}", 0),
+        ("https://erp.test/i@x/{number}?", "https://erp.test/i@x/{number}?", 0),
+        ("https://me:pw@erp.test/?i={number}", "https://***@erp.test/?i={number}", 1),
+        ("https://erp.test/?k=a=b&i={number}&d=&t=c", "https://erp.test/?k=***&i={number}&d=&t=***", 2),
+        ("https://erp.test/{number}?key", "https://erp.test/{number}?***", 1),
+    ],
+)
+def test_what_a_url_keeps_secret_is_not_shown(url: str, shown: str, secrets: int) -> None:
+    assert without_secrets(url) == (shown, secrets)

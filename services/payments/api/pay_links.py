@@ -13,8 +13,10 @@ from services.payments.store.pay_links import link_of, renew
 from shared.kernel.errors import FieldError, Invalid, NotFound
 from shared.kernel.ids import new_token
 from shared.ledger.plan import lock_invoices
+from shared.web import idempotency
 from shared.web.auth import require
 from shared.web.fields import IsoTime
+from shared.web.idempotency import IdempotencyKey
 from shared.web.parts import part
 from shared.web.problems import declared
 from shared.web.strict import StrictModel, strict_router
@@ -22,7 +24,7 @@ from shared.web.strict import StrictModel, strict_router
 router = strict_router("pay links")
 Parts = Annotated[PaymentsParts, part(PaymentsParts)]
 may_write = Depends(require("invoices:write"))
-FAULTS = declared(400, 401, 403, 404, 413, 415)
+FAULTS = declared(400, 401, 403, 404, 409, 413, 415)
 
 
 class LinkIn(StrictModel):
@@ -45,16 +47,20 @@ async def get_link(invoice_id: str, parts: Parts) -> LinkOut:
 
 
 @router.post("/v1/pay-links/{invoice_id}", dependencies=[may_write], responses=FAULTS)
-async def post_link(invoice_id: str, body: LinkIn, parts: Parts) -> LinkOut:
+async def post_link(invoice_id: str, body: LinkIn, once: IdempotencyKey, parts: Parts) -> LinkOut:
     """A new link. The old one stops at once; messages from now on carry the new one."""
     async with parts.db.transaction() as tx:
+        if (stored := await idempotency.claim(tx, once)) is not None:
+            return LinkOut.model_validate(stored.response)
         found = await _found(tx, invoice_id)
         await lock_invoices(tx, [found])
         if body.expires_at and body.expires_at <= await tx.fetchval("SELECT business_now()"):
             detail = "must be later than now; to end a link at once, DELETE it"
             raise Invalid(f"/expires_at: {detail}", errors=(FieldError("/expires_at", detail),))
         await renew(tx, found, new_token(), body.expires_at)
-        return await _link(tx, invoice_id, found)
+        made = await _link(tx, invoice_id, found)
+        await idempotency.store(tx, once, 200, made.model_dump(mode="json"))
+        return made
 
 
 @router.delete(

@@ -28,6 +28,7 @@ from services.payments.domain.announcements import EVENTS, TEST
 from services.payments.handlers import manage_endpoint
 from services.payments.handlers.manage_endpoint import change_secret, check_target, found, make_endpoint, missing
 from services.payments.store import endpoints as store
+from shared.web import idempotency
 from shared.web.auth import Scope, require
 from shared.web.fields import Ref
 from shared.web.idempotency import IdempotencyKey
@@ -165,15 +166,19 @@ async def disable(endpoint_id: EndpointId, parts: Parts) -> Endpoint:
     "/v1/webhook-endpoints/{id}/test",
     status_code=202,
     dependencies=GUARDED,
-    responses=declared(401, 403, 404),
+    responses=declared(401, 403, 404, 409),
     summary="Send an event that means nothing; its delivery says what came of it",
 )
-async def test(endpoint_id: EndpointId, parts: Parts) -> TestSent:
-    async with parts.db.connection() as connection:
-        made = await store.announce_test(connection, endpoint_id, TEST, {"endpoint_id": endpoint_id})
-    if made is None:
-        raise missing(endpoint_id)
-    return TestSent(event_id=event_name(made))
+async def test(endpoint_id: EndpointId, once: IdempotencyKey, parts: Parts) -> TestSent:
+    async with parts.db.transaction() as tx:
+        if (stored := await idempotency.claim(tx, once)) is not None:
+            return TestSent.model_validate(stored.response)
+        made = await store.announce_test(tx, endpoint_id, TEST, {"endpoint_id": endpoint_id})
+        if made is None:
+            raise missing(endpoint_id)
+        sent = TestSent(event_id=event_name(made))
+        await idempotency.store(tx, once, 202, sent.model_dump(mode="json"))
+    return sent
 
 
 @router.post(

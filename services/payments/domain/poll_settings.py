@@ -1,6 +1,7 @@
 """How an ERP or a bank is asked what is owed, as `PUT /v1/sources/{source}` takes it for `kind: http_poll`.
 
-True here: what is accepted can be asked; headers are secrets. A message says what a value should be and never repeats one.
+True here: what is accepted can be asked; headers are secrets, and so is who logs in by a URL, and what its query says beside
+the placeholders. A message says what a value should be and never repeats one.
 """
 
 import re
@@ -15,6 +16,7 @@ from shared.outgoing.addresses import MAX_URL
 PLACES = ("invoice_id", "customer_id", "number", "payment_reference")
 BATCH_PLACES = ("customer_id", "invoice_ids")
 MOST_SECONDS = 30.0
+HIDDEN = "***"
 _PLACE = re.compile(r"\{([^{}]*)\}")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _RESERVED = ("host", "content-length", "transfer-encoding", "connection", "accept-encoding")
@@ -37,7 +39,27 @@ def _url(value: str) -> str:
     host = urlsplit(value).netloc
     if not value.startswith(("https://", "http://")) or not host or "{" in host:
         raise ValueError("must begin with https:// and a host without placeholders")
+    if HIDDEN in value:
+        raise ValueError(f"its secrets are shown as {HIDDEN}; write them out")
     return value
+
+
+def without_secrets(url: str) -> tuple[str, int]:
+    """(the URL as it may be shown, how much of it may not be)."""
+    scheme, rest = url.split("://", 1)
+    place, mark, query = rest.partition("?")
+    netloc, slash, path = place.partition("/")
+    _, at, host = netloc.rpartition("@")
+    shown = "&".join(_without_value(pair) for pair in query.split("&"))
+    shown = f"{scheme}://{HIDDEN + at if at else ''}{host}{slash}{path}{mark}{shown}"
+    return shown, shown.count(HIDDEN)
+
+
+def _without_value(pair: str) -> str:
+    """`name=***`, unless the value is nothing or has a placeholder; a name alone is a value."""
+    name, equals, value = pair.partition("=")
+    said = value if equals else name
+    return pair if not said or places(said) else f"{name}={HIDDEN}" if equals else HIDDEN
 
 
 Url = Annotated[str, Field(min_length=1, max_length=MAX_URL), AfterValidator(_url)]
