@@ -36,11 +36,13 @@ from tests.doubles.twilio_api import twilio_api
 
 
 def _smtp(port: int) -> EmailSmtp:
-    return EmailSmtp(SmtpConfig(url=SecretStr(f"smtp://127.0.0.1:{port}"), timeout=1.0, helo="me.test"))
+    return EmailSmtp(
+        SmtpConfig(url=SecretStr(f"smtp://127.0.0.1:{port}"), timeout=60.0, connect_timeout=10.0, helo="me.test")
+    )
 
 
 def _account(url: str) -> TwilioConfig:
-    return TwilioConfig(account_sid="AC1", auth_token=SecretStr("t"), base_url=url, timeout=1.0)
+    return TwilioConfig(account_sid="AC1", auth_token=SecretStr("t"), base_url=url, timeout=60.0, connect_timeout=10.0)
 
 
 HOOK = "https://hooks.example/ana"
@@ -84,8 +86,8 @@ async def _twilio_rig(name: str) -> AsyncIterator[Rig]:
 def _http(url: str) -> HttpChannel:
     body = {"to": "{{ address }}", "text": "{{ text }}"}
     refusals = {"invalid_address": "error == 'nobody'"}
-    described = {"url": f"{url}/send", "body": body, "message_id": "id", "refusals": refusals, "timeout": 2.5}
-    return HttpChannel("acme", HttpApi.model_validate(described), HOME, connect_timeout=2.0)
+    described = {"url": f"{url}/send", "body": body, "message_id": "id", "refusals": refusals, "timeout": 30}
+    return HttpChannel("acme", HttpApi.model_validate(described), HOME, connect_timeout=10.0)
 
 
 @asynccontextmanager
@@ -163,15 +165,23 @@ async def test_behind_a_closed_gate_nothing_reaches_the_provider(rig: Rig) -> No
     assert rig.taken() == 0
 
 
-async def test_silence_after_the_hand_off_is_unknown_within_the_timeout(rig: Rig) -> None:
+async def test_silence_after_the_hand_off_is_unknown_within_the_limit_of_the_deployment(rig: Rig) -> None:
     rig.hang_after_taking()
     started = monotonic()
 
-    outcome = await rig.channel.send(outgoing(rig.to), open_gate())
+    outcome = await rig.channel.send(outgoing(rig.to), open_gate(timeout=3.0))
 
     assert isinstance(outcome, Unknown)
     assert rig.taken() == 1
-    assert monotonic() - started < 6
+    assert monotonic() - started < 25
+
+
+async def test_a_limit_that_is_over_before_the_hand_off_means_not_sent(rig: Rig) -> None:
+    outcome = await rig.channel.send(outgoing(rig.to), open_gate(timeout=0.0))
+
+    assert isinstance(outcome, NotSent)
+    assert not outcome.misconfigured
+    assert rig.taken() == 0
 
 
 async def test_a_refused_address_is_rejected_and_suppressed(rig: Rig) -> None:

@@ -9,7 +9,8 @@ from typing import ClassVar, Self
 
 import httpx
 
-from services.dispatcher.domain.outcomes import Accepted, NotSent, Outcome, Rejected, SuppressReason, Unknown
+from services.dispatcher.adapters.first_byte import FirstByte
+from services.dispatcher.domain.outcomes import Accepted, Outcome, Rejected, SuppressReason
 from services.dispatcher.domain.ports import Channel, Gate, GateClosed, Outgoing
 from shared.routing import ContactKind
 from tests.doubles.json_api import json_api
@@ -40,14 +41,15 @@ class FaxAcme:
         return 2 * self.price(outgoing.to_address)  # of two pages
 
     async def send(self, outgoing: Outgoing, gate: Gate) -> Outcome:
+        first_byte = FirstByte(gate)
         try:
             gate.check()
-            async with asyncio.timeout(1.0):
-                answer = await self._http.post(self._url, json={"to": outgoing.to_address})
-        except (GateClosed, httpx.ConnectError) as error:
-            return NotSent(str(error) or type(error).__name__)
-        except (httpx.HTTPError, TimeoutError) as error:
-            return Unknown(type(error).__name__)
+            async with asyncio.timeout(gate.within(60.0)):
+                answer = await self._http.post(
+                    self._url, json={"to": outgoing.to_address}, extensions=first_byte.extensions
+                )
+        except (GateClosed, httpx.HTTPError, TimeoutError) as error:
+            return first_byte.lost(error)
         if answer.status_code == 422:
             return Rejected("no such number", "422", SuppressReason.INVALID)
         return Accepted(answer.json()["id"])

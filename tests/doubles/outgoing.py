@@ -51,8 +51,8 @@ def outgoing(to_address: str, **changes: Any) -> Outgoing:
     return replace(made, **changes)
 
 
-def open_gate(window: float = 60.0) -> Gate:
-    return Gate(claimed_at=monotonic(), window=window, margin=0.0)
+def open_gate(window: float = 60.0, timeout: float | None = None) -> Gate:
+    return Gate(monotonic(), window, 0.0, timeout)
 
 
 def closed_gate() -> Gate:

@@ -41,9 +41,11 @@ def push(url: str, guard: Guard = HOME, **changes: Any) -> Push:
         "fcm_account": SecretStr(account(url)),
         "fcm_url": url,
         "vapid_key": SecretStr(VAPID_KEY),
+        "timeout": 60.0,
+        "connect_timeout": 10.0,
         **changes,
     }
-    config = PushConfig(vapid_subject="mailto:it@acme.example", timeout=2.5, connect_timeout=2.0, **given)
+    config = PushConfig(vapid_subject="mailto:it@acme.example", **given)
     return Push(config, guard)
 
 

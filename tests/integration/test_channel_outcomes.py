@@ -27,13 +27,13 @@ def fcm(code: str) -> Any:
 
 
 @asynccontextmanager
-async def rig(name: str) -> AsyncIterator[tuple[JsonApi, Any, str, str]]:
+async def rig(name: str, seconds: float) -> AsyncIterator[tuple[JsonApi, Any, str, str]]:
     """(double, channel, kind of address, address)"""
     if name == "http":
         described: dict[str, Any] = {
             "body": {"to": "{{ address }}"},
             "refusals": {"invalid_address": "error == 'nobody'"},
-            "timeout": 1,
+            "timeout": seconds,
         }
         async with json_api(200, {"id": "m"}) as api:
             described |= {"url": api.url, "price": "0.02"}
@@ -41,7 +41,7 @@ async def rig(name: str) -> AsyncIterator[tuple[JsonApi, Any, str, str]]:
             yield api, made, "url", "https://hooks.example/ana"
         return
     async with push_api() as api:
-        channel = push(api.url, price=Decimal("0.0003"))
+        channel = push(api.url, price=Decimal("0.0003"), timeout=seconds)
         await channel.probe()  # which gets the access token
         api.requests.clear()
         yield api, channel, "push", TOKEN if name == "app" else browser(api.url)
@@ -82,7 +82,7 @@ async def test_each_class_of_outcome_has_its_consequence(
     barred: Any,
     cost: str | None,
 ) -> None:
-    async with rig(name) as (api, channel, kind, address):
+    async with rig(name, 3.0 if answer is HANG else 15.0) as (api, channel, kind, address):
         api.hang = answer is HANG
         if answer is not HANG:
             api.answer(*answer)

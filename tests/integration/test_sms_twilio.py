@@ -54,7 +54,8 @@ def sms_to(api: TwilioApi, messaging_service_sid: str | None = None) -> SmsTwili
             account_sid="AC42",
             auth_token=SecretStr("token"),
             base_url=api.url,
-            timeout=0.5,
+            timeout=20.0,
+            connect_timeout=10.0,
             price=Decimal("0.05"),
             messaging_service_sid=messaging_service_sid,
         )

@@ -147,7 +147,7 @@ class EmailSmtp:
             return Rejected(str(error), "header")
         progress = _Progress()
         try:
-            async with asyncio.timeout(self._config.timeout):
+            async with asyncio.timeout(gate.within(self._config.timeout)):
                 return await self._hand_over(outgoing.return_path, recipient, mail, gate, progress)
         except Exception as error:  # noqa: BLE001 a port raises nothing: every error is an outcome
             return classify(error, progress.stage)

@@ -28,7 +28,7 @@ from services.dispatcher.domain.outcomes import (
     SuppressReason,
     Unknown,
 )
-from services.dispatcher.domain.ports import Gate, NotSigned, Outgoing, Report, Reported
+from services.dispatcher.domain.ports import LONGEST, Gate, NotSigned, Outgoing, Report, Reported
 from shared.kernel import json
 from shared.kernel.errors import BadRequest
 from shared.outgoing import Guard, TargetRefused, guarded_client
@@ -51,7 +51,7 @@ class HttpChannel:
         self.provider = provider
         self.api = api
         self._client = guarded_client(
-            guard, timeout=api.timeout, connect_timeout=connect_timeout, connections=api.concurrency
+            guard, timeout=LONGEST, connect_timeout=connect_timeout, connections=api.concurrency
         )
 
     @classmethod
@@ -78,7 +78,7 @@ class HttpChannel:
         try:
             gate.check()
             request = self._request(outgoing, first_byte)
-            async with asyncio.timeout(self.api.timeout):
+            async with asyncio.timeout(gate.within(self.api.timeout)):
                 answer = await self._client.send(request)
             return self._read(answer, outgoing)
         except (TemplateError, TooMuch) as error:

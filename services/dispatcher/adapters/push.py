@@ -17,7 +17,7 @@ from services.dispatcher.adapters.first_byte import FirstByte
 from services.dispatcher.adapters.push_fcm import API, Fcm
 from services.dispatcher.adapters.push_web import WebPush
 from services.dispatcher.domain.outcomes import Outcome, Rejected
-from services.dispatcher.domain.ports import Gate, Outgoing
+from services.dispatcher.domain.ports import LONGEST, Gate, Outgoing
 from shared.kernel import json
 from shared.kernel.errors import BadRequest
 from shared.outgoing import Allowed, Guard, guarded_client
@@ -93,7 +93,7 @@ class Push:
         self._config = config
         self._client = guarded_client(
             guard,
-            timeout=config.timeout,
+            timeout=LONGEST,
             connect_timeout=config.connect_timeout,
             connections=config.concurrency,
         )
@@ -134,7 +134,7 @@ class Push:
         first_byte = FirstByte(gate)
         try:
             gate.check()
-            async with asyncio.timeout(self._config.timeout):
+            async with asyncio.timeout(gate.within(self._config.timeout)):
                 return await self._hand_over(outgoing, first_byte)
         except Exception as error:  # noqa: BLE001 a port raises nothing: every error is an outcome
             return first_byte.lost(error)
@@ -154,7 +154,13 @@ class Push:
 
     async def probe(self) -> bool:
         """Browsers have many push services, so that only FCM's can be asked."""
-        return self._fcm is None or await self._fcm.probe()
+        if self._fcm is None:
+            return True
+        try:
+            async with asyncio.timeout(self._config.timeout):
+                return await self._fcm.probe()
+        except TimeoutError:
+            return False
 
     async def close(self) -> None:
         await self._client.aclose()

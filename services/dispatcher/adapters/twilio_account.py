@@ -75,7 +75,6 @@ class TwilioChannel:
             config.base_url,
             connections=config.concurrency,
             connect_timeout=config.connect_timeout,
-            timeout=config.timeout,
         )
         # A given environment keeps the package from reading TWILIO_EDGE and others, which would change the host.
         self._client = Client(config.account_sid, token, http_client=self._http, environment={"TWILIO_EDGE": ""})
@@ -90,7 +89,7 @@ class TwilioChannel:
         try:
             gate.check()
             with passage.guarding():
-                async with asyncio.timeout(self._account.timeout):
+                async with asyncio.timeout(gate.within(self._account.timeout)):
                     made = await ask(self._client)
         except Exception as error:  # noqa: BLE001 a port raises nothing: every error is an outcome
             return classify(error, written=passage.written)

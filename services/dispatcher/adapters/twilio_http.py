@@ -1,4 +1,4 @@
-"""How requests reach Twilio: one pooled client, a real timeout, no retries.
+"""How requests reach Twilio: one pooled client, no retries; whoever asks sets a real timeout.
 
 The package's own asynchronous client ignores its timeout and may POST an SMS twice. Here a request is written at
 most once, and the gate is asked at the last moment before it is, when the connection already stands.
@@ -15,7 +15,7 @@ import httpx
 from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 
-from services.dispatcher.domain.ports import Gate
+from services.dispatcher.domain.ports import LONGEST, Gate
 
 API = "https://api.twilio.com"
 _PASSAGE: ContextVar["Passage | None"] = ContextVar("twilio_passage", default=None)
@@ -55,11 +55,11 @@ class Passage:
 class TwilioHttp(AsyncHttpClient):  # type: ignore[misc]  # the package has no types
     """`base_url` replaces https://api.twilio.com, for a double that speaks the same protocol."""
 
-    def __init__(self, base_url: str, *, connections: int, connect_timeout: float, timeout: float) -> None:
-        super().__init__(logging.getLogger(__name__), is_async=True, timeout=timeout)
+    def __init__(self, base_url: str, *, connections: int, connect_timeout: float) -> None:
+        super().__init__(logging.getLogger(__name__), is_async=True, timeout=LONGEST)
         self._base_url = base_url.rstrip("/")
         self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(timeout, connect=connect_timeout, pool=connect_timeout),
+            timeout=httpx.Timeout(LONGEST, connect=connect_timeout, pool=connect_timeout),
             # A short keep-alive: a request on a connection that the server just closed has an unknown end.
             limits=httpx.Limits(
                 max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=10

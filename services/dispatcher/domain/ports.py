@@ -17,6 +17,7 @@ from shared.content import Attachment, MessageFacts, Rendered
 from shared.routing import ContactKind, Traits, traits_of
 
 TOO_LATE = "hand-off window over"
+LONGEST = 600.0  # seconds for a client whose hand-offs have limits of their own (`Gate.within`)
 
 
 class GateClosed(Exception):
@@ -28,12 +29,18 @@ class Gate:
     """Open until `window - margin` seconds after the claim began (D and C of the protocol).
 
     `claimed_at` is monotonic() taken before the claim's transaction: a payment's answer waits one window,
-    so nothing may leave after it.
+    so nothing may leave after it. `timeout`: seconds for the hand-off as a whole, where the deployment says so.
     """
 
     claimed_at: float
     window: float
     margin: float
+    timeout: float | None = None
+
+    def within(self, own: float) -> float:
+        """Seconds that a hand-off may last; `own`: of the channel's settings. Only the channel can tell what a hand-off
+        that took too long had come to."""
+        return own if self.timeout is None else self.timeout
 
     def check(self) -> None:
         late = monotonic() - self.claimed_at - (self.window - self.margin)

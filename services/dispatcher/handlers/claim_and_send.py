@@ -49,6 +49,7 @@ NOTHING = Decimal(0)
 PATIENCE = 1.0  # seconds that a message waits for a provider's slots before the rest of its ids goes back
 RETRY_AFTER = timedelta(minutes=1)
 SOON_KNOWN = timedelta(seconds=3)
+GRACE = 1.0  # seconds for a channel to tell what a hand-off had come to when its time was over
 LATE_COMMIT = 60.0  # seconds for which a statement may go on without its client: the statement_timeout
 
 log = structlog.get_logger("dispatcher")
@@ -160,7 +161,7 @@ class ClaimAndSend:
             crash_point("after_claim")
         finally:
             sender.lane.give_back(len(batch) - len(claimed))
-        gate = Gate(began, self._windows.handoff_window, self._windows.connect_timeout)
+        gate = Gate(began, self._windows.handoff_window, self._windows.connect_timeout, sender.terms.timeout)
         for claims in claimed:
             self._own(self._send(sender, claims, gate))
 
@@ -264,11 +265,11 @@ class ClaimAndSend:
         else:
             attachment = await self._files.attachment(one) if step.attach else None
             outgoing = self._composer.compose(one, flow, creditor, attachment)
-        limit = sender.terms.timeout
+        limit = None if gate.timeout is None else gate.timeout + GRACE
         try:
             async with asyncio.timeout(limit):
                 outcome = await sender.channel.send(outgoing, gate)
-        except TimeoutError:
+        except TimeoutError:  # of a channel that does not heed the gate's
             outcome = Unknown(f"no answer within {limit:g} s")
         crash_point("after_send")
         within = self._senders.receipt_within(sender.key, step.fallback_after)
