@@ -581,6 +581,16 @@ class Reply(SQLModel, table=True):
     received_at: datetime | None = Field(default=None, sa_column=moment(default=BUSINESS_NOW))
 
 
+class ReplanWanted(SQLModel, table=True):
+    """A failure that was learnt for a cancelled reminder of this invoice: written with the failure itself, gone when
+    the invoice was told. No foreign key, whose check would lock the invoice after the reminder."""
+
+    __tablename__ = "replan_wanted"
+    id: int | None = Field(default=None, sa_column=key())
+    invoice_id: int = Field(sa_column=Column(BigInteger, nullable=False))
+    at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+
+
 class BounceMail(SQLModel, table=True):
     """A mail that came back and that nobody understands: kept and shown, never lost, never answered. `recipient` names the
     attempt that it came back for, else the address that it came to."""

@@ -62,6 +62,8 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON http_api TO dunnock_dispatcher;  -- nobo
 GRANT INSERT, UPDATE ON channel, provider, provider_state, channel_stat, channel_group TO dunnock_dispatcher;
 GRANT UPDATE ON channel_fold TO dunnock_dispatcher;
 GRANT UPDATE (row_lock, replan_at) ON invoice TO dunnock_dispatcher;
+GRANT SELECT, INSERT, DELETE ON replan_wanted TO dunnock_dispatcher;
+GRANT SELECT, DELETE ON replan_wanted TO dunnock_scheduler;  -- sweeps what a dispatcher that died left
 
 -- payments: the money; cancels and releases reminders; settles invoices.
 GRANT SELECT, INSERT, UPDATE, DELETE ON source, statement_file TO dunnock_payments;

@@ -120,6 +120,14 @@ async def sweep_queued(connection: asyncpg.Connection, older: timedelta, limit: 
     return [(row[0], row[1]) for row in await connection.fetch("SELECT * FROM sweep_queued($1, $2)", older, limit)]
 
 
+async def sweep_replans(
+    connection: asyncpg.Connection, older: timedelta, limit: int, now: datetime | None = None
+) -> int:
+    """Invoices of which a dispatcher learnt something and died before it could ask for a new plan."""
+    count: int = await connection.fetchval("SELECT sweep_replans($1, $2, $3)", older, limit, now)
+    return count
+
+
 async def sweep_leases(connection: asyncpg.Connection, limit: int, now: datetime | None = None) -> int:
     """How many attempts were given up as unknown: more than 0 is an alarm."""
     count: int = await connection.fetchval("SELECT sweep_leases($1, $2)", now, limit)

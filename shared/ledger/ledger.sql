@@ -776,6 +776,7 @@ BEGIN
   SELECT array_agg(DISTINCT s.invoice_id) INTO v_late
     FROM said s JOIN reminder r ON r.id = s.id
    WHERE s.becomes IN ('rejected', 'notsent', 'missed', 'undelivered') AND r.state = 'cancelled';
+  IF v_late IS NOT NULL THEN INSERT INTO replan_wanted (invoice_id) SELECT unnest(v_late); END IF;
 
   PERFORM follow(p_ids, v_now);
   RETURN coalesce(v_late, '{}');
@@ -851,6 +852,7 @@ BEGIN
   SELECT array_agg(DISTINCT n.invoice_id) INTO v_late
     FROM news n JOIN reminder r ON r.id = n.id
    WHERE n.kind <> 'delivered' AND r.state = 'cancelled';
+  IF v_late IS NOT NULL THEN INSERT INTO replan_wanted (invoice_id) SELECT unnest(v_late); END IF;
 
   PERFORM follow(p_ids, v_now);
   RETURN coalesce(v_late, '{}');
@@ -858,13 +860,25 @@ END
 $$;
 
 -- In a transaction of its own, after record() or receive(): a failure learnt for a cancelled reminder of an invoice that is open
--- again must be planned again.
+-- again must be planned again. What only wishes for it stands in replan_wanted until this was done, so that a worker may die between.
 CREATE OR REPLACE FUNCTION request_replan(p_invoices bigint[], p_now timestamptz) RETURNS void LANGUAGE plpgsql AS
 $$
 BEGIN
   PERFORM FROM invoice i WHERE i.id = ANY (p_invoices) ORDER BY i.id FOR NO KEY UPDATE;
   UPDATE invoice i SET replan_at = coalesce(i.replan_at, p_now, business_now())
    WHERE i.id = ANY (p_invoices) AND i.closed_as IS NULL AND i.settled_at IS NULL;
+  DELETE FROM replan_wanted w WHERE w.invoice_id = ANY (p_invoices);
+END
+$$;
+
+-- Those whose worker died before its request_replan. Answers how many.
+CREATE OR REPLACE FUNCTION sweep_replans(p_older interval, p_limit integer, p_now timestamptz) RETURNS integer LANGUAGE plpgsql AS
+$$
+DECLARE
+  v_invoices bigint[] := ARRAY(SELECT DISTINCT w.invoice_id FROM replan_wanted w WHERE w.at < clock_timestamp() - p_older LIMIT p_limit);
+BEGIN
+  IF v_invoices <> '{}' THEN PERFORM request_replan(v_invoices, p_now); END IF;
+  RETURN cardinality(v_invoices);
 END
 $$;
 

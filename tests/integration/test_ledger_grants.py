@@ -44,8 +44,8 @@ EVERYBODY_READS = (
 )
 CHANNELS = ("channel", "channel_group", "channel_stat", "provider", "provider_state")
 READS = {
-    SCHEDULER: EVERYBODY_READS,
-    DISPATCHER: f"{EVERYBODY_READS} http_api",
+    SCHEDULER: f"{EVERYBODY_READS} replan_wanted",
+    DISPATCHER: f"{EVERYBODY_READS} http_api replan_wanted",
     PAYMENTS: f"{EVERYBODY_READS} source statement_file webhook_endpoint outbound_event outbound_delivery outbound_cursor",
     SANDBOX: (
         "attempt business_clock event hold installment invoice outbound_cursor outbound_delivery payment_check promise reminder"
@@ -78,12 +78,12 @@ WRITES: dict[str, dict[str, dict[str, str]]] = {
             "promise": "state",
             "reminder": f"{MOVES} generation send_until lease tries",
         },
-        "DELETE": {"idempotency": ALL, "installment": ALL},
+        "DELETE": {"idempotency": ALL, "installment": ALL, "replan_wanted": ALL},
     },
     DISPATCHER: {
         "INSERT": {
             **dict.fromkeys(("attempt", "bounce_mail", "customer_contact", "event", "http_api", "idempotency"), ALL),
-            **dict.fromkeys(("receipt", "reply", "suppression", "template_version", *CHANNELS), ALL),
+            **dict.fromkeys(("receipt", "replan_wanted", "reply", "suppression", "template_version", *CHANNELS), ALL),
             "contact_point": "customer_id kind address",
         },
         "UPDATE": {
@@ -93,7 +93,7 @@ WRITES: dict[str, dict[str, dict[str, str]]] = {
             "invoice": "replan_at row_lock",
             "reminder": f"{MOVES} send_until fence lease tries",
         },
-        "DELETE": {"bounce_mail": ALL, "http_api": ALL, "idempotency": ALL, "suppression": ALL},
+        "DELETE": dict.fromkeys(("bounce_mail", "http_api", "idempotency", "replan_wanted", "suppression"), ALL),
     },
     PAYMENTS: {
         "INSERT": dict.fromkeys(

@@ -71,6 +71,7 @@ class Recorder:
         async with self._db.connection() as connection:
             late = await asyncio.shield(self._record(connection, batch))
             if late:
+                crash_point("before_replan")
                 await request_replan(connection, late)
 
     async def _record(self, connection: asyncpg.Connection, batch: list[Recorded]) -> list[int]:

@@ -11,6 +11,7 @@ from services.dispatcher.domain.bounces import BounceKind
 from services.dispatcher.domain.outcomes import Accepted, Delivered, Engaged, Missed, Rejected, SuppressReason, Unwanted
 from services.dispatcher.domain.outcomes import Receipt as ProviderWord
 from services.dispatcher.store import bounce_mails
+from shared.crash import crash_point
 from shared.db.engine import Database
 from shared.ledger.send import Receipt, receive, request_replan, riders
 
@@ -55,6 +56,7 @@ class TakeReceipt:
                 return
             late = await receive(connection, receipts, retry_missed=RETRY_MISSED, missed_limit=MISSED_LIMIT)
             if late:
+                crash_point("before_replan")
                 await request_replan(connection, late)
 
     async def knows(self, reminder_id: int, fence: int) -> bool:

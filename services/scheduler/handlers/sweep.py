@@ -22,12 +22,14 @@ from shared.ledger.due import (
     resolve_uncertain,
     sweep_leases,
     sweep_queued,
+    sweep_replans,
     uncertain_since,
 )
 from shared.ledger.money import judge_promises
 
 UNCERTAIN_FOR = timedelta(hours=24)
 MOST_RESENDS = 3
+UNTOLD_FOR = timedelta(seconds=5)  # for which a dispatcher may still ask itself
 ANSWERS_KEPT = timedelta(days=7)
 log = structlog.get_logger("scheduler.sweep")
 
@@ -50,6 +52,7 @@ async def give_up_lost(db: Database, limit: int) -> int:
     async with db.connection() as connection:
         lost = await sweep_leases(connection, limit)
         expired = await expire_receipts(connection, limit)
+        await sweep_replans(connection, UNTOLD_FOR, limit)
     if lost:
         LOST.inc(lost)
         log.error("attempts_lost", attempts=lost, advice="a dispatcher died or hung while it sent; see the runbook")
