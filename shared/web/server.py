@@ -5,6 +5,8 @@ from collections.abc import Sequence
 import uvicorn
 from fastapi import FastAPI
 
+from shared.web.proxies import BehindProxies
+
 
 def make_server(
     app: FastAPI, host: str, port: int, *, trusted_proxies: Sequence[str] = (), grace: int = 20
@@ -12,7 +14,7 @@ def make_server(
     """A server to be awaited with `serve()` and ended with `should_exit = True`; `grace` seconds for open requests."""
     return uvicorn.Server(
         uvicorn.Config(
-            app,
+            BehindProxies(app, trusted_proxies) if trusted_proxies else app,
             host=host,
             port=port,
             loop="none",  # the process has its loop already
@@ -20,8 +22,7 @@ def make_server(
             access_log=False,
             log_config=None,
             server_header=False,
-            proxy_headers=bool(trusted_proxies),
-            forwarded_allow_ips=list(trusted_proxies) or None,
+            proxy_headers=False,  # believed by ourselves, where they may be
             timeout_graceful_shutdown=grace,
             timeout_keep_alive=30,
         )

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import kubernetes_validate
 import pytest
 import yaml
+
+from services.payments.domain.source_settings import ClientCertificate
 
 ROOT = Path(__file__).parents[2]
 K8S = ROOT / "deploy" / "k8s"
@@ -162,6 +164,15 @@ def routes_of_gateway() -> dict[str, str]:
             [*(f"/v1/{noun}" for noun in versioned.split("|")), *(f"/{one}" for one in plain.split("|"))], service
         )
     return routes
+
+
+def test_the_gateway_never_hands_on_a_certificate_that_a_client_wrote_and_the_page_about_it_is_true() -> None:
+    gateway = (ROOT / "deploy" / "docker" / "gateway.conf").read_text()
+    readme = (ROOT / "services" / "payments" / "README.md").read_text()
+    [said] = re.findall(r"```nginx\n(.+?)```", readme, re.DOTALL)
+    assert said in gateway
+    headers = get_args(ClientCertificate.model_fields["header"].annotation)
+    assert {name.lower() for name in re.findall(r"proxy_set_header (\S*Client-Cert) ", said)} == set(headers)
 
 
 def test_the_gateway_and_the_ingress_have_the_same_table_of_paths() -> None:

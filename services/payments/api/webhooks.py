@@ -1,11 +1,13 @@
 """`POST /v1/webhooks/{source}`: a bank or gateway says what was paid.
 
 True here: nothing is parsed before the signature is verified on the raw bytes; an unknown source, a wrong signature, an
-odd header and an old timestamp are one and the same 401; a 2xx leaves only after commit and hand-off barrier.
+odd header and an old timestamp are one and the same 401; a 2xx leaves only after commit and hand-off barrier. Only who
+holds the secret hears (403) what is wrong with a certificate.
 """
 
 import asyncio
 import time
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Request, Response
@@ -20,12 +22,13 @@ from services.payments.domain.signature import NOBODY, Signed, is_signed
 from services.payments.handlers.known_sources import KnownSource
 from services.payments.handlers.record_payment import DEADLINE
 from shared.kernel import json
-from shared.kernel.errors import FieldError, Invalid, Unauthorized
+from shared.kernel.errors import FieldError, Forbidden, Invalid, Unauthorized
 from shared.kernel.money import amount_text
 from shared.ledger.money import PaymentRecorded, PaymentSaid
 from shared.web.fields import IsoTime, Ref
 from shared.web.parts import part
 from shared.web.problems import declared, invalid
+from shared.web.proxies import from_trusted_proxy
 from shared.web.strict import StrictModel, strict_router
 
 router: APIRouter = strict_router("webhooks")
@@ -66,7 +69,7 @@ def _request_schema() -> dict[str, Any]:
 @router.post(
     "/v1/webhooks/{source}",
     response_model=Heard,
-    responses={202: {"model": Heard, "description": "Stored, without an effect yet"}, **declared(400, 401, 408, 413)},
+    responses={202: {"model": Heard, "description": "Stored, without an effect yet"}, **declared(400, 401, 403, 408, 413)},
     openapi_extra=_request_schema(),
     summary="A signed event of a bank or payment gateway",
 )
@@ -88,11 +91,19 @@ async def _sender(source: str, request: Request, body: bytes, parts: PaymentsPar
     if known is None:
         is_signed(Signed(b"-", b"0", b"v1,-"), body, NOBODY, now)
     elif known.webhook.is_genuine(headers, body, now) and known.admits(request.client and request.client.host):
+        _check_certificate(known, request)
         return known
     raise Unauthorized(
         "the webhook is not signed by a secret of this source, or its timestamp is more than 5 minutes off; "
         "check the source's name, its secret, the clock, and the addresses that it allows"
     )
+
+
+def _check_certificate(known: KnownSource, request: Request) -> None:
+    """`Forbidden` unless the sender holds a certificate that the source asks for, if it asks for one."""
+    by_proxy = from_trusted_proxy(request.scope)
+    if reason := known.why_not(request.scope["headers"], datetime.now(UTC), by_proxy=by_proxy):
+        raise Forbidden(reason)
 
 
 def _heard(known: KnownSource, request: Request, body: bytes) -> HeardEvent | None:

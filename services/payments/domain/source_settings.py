@@ -11,6 +11,7 @@ import re
 from decimal import Decimal
 from typing import Annotated, Literal
 
+from cryptography.x509 import load_pem_x509_certificate
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from services.payments.domain.bucket_settings import BucketSettings
@@ -21,6 +22,7 @@ from services.payments.domain.signature import parse_secret
 TOLERANCE = 300  # seconds, either way, of the wall clock
 _HEADER = re.compile(r"[A-Za-z0-9-]{1,64}")
 _ORIGIN = re.compile(r"https?://[a-z0-9.-]{1,150}(:[0-9]{1,5})?", re.ASCII)
+_SHA256 = re.compile(r"[0-9a-f]{64}", re.ASCII)
 _PIECES = re.compile(r"\{(body|timestamp|id)\}")
 
 
@@ -54,6 +56,23 @@ def _origin(value: str) -> str:
     return value
 
 
+def _fingerprint(value: str) -> str:
+    plain = value.replace(":", "").lower()
+    if not _SHA256.fullmatch(plain):
+        raise ValueError("must be the SHA-256 fingerprint of a certificate: 64 hexadecimal digits, with or without colons")
+    return plain
+
+
+def _authority(value: str) -> str:
+    try:
+        load_pem_x509_certificate(value.encode())
+    except ValueError:
+        raise ValueError('must be a certificate in PEM, "-----BEGIN CERTIFICATE-----" and so on') from None
+    return value
+
+
+Fingerprint = Annotated[str, Field(max_length=95), AfterValidator(_fingerprint)]
+Authority = Annotated[str, Field(max_length=8192), AfterValidator(_authority)]
 CreditorRef = Annotated[str, Field(pattern=r"^[A-Za-z0-9._:@~-]{1,128}$")]
 Origin = Annotated[str, Field(max_length=200), AfterValidator(_origin)]
 Text = Annotated[str, Field(min_length=8, max_length=512)]
@@ -63,6 +82,24 @@ StandardSecret = Annotated[str, BeforeValidator(_secret), Field(examples=["whsec
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", hide_input_in_errors=True, frozen=True)
+
+
+class ClientCertificate(_Settings):
+    """The sender's TLS certificate, as a trusted proxy reports it in `header`: one of these `fingerprints` (SHA-256), or
+    one that one of the `authorities` (PEM) has signed for one of the `names` (DNS name, URI or common name)."""
+
+    header: Literal["client-cert", "x-ssl-client-cert", "ssl-client-cert"] = "client-cert"
+    fingerprints: Annotated[list[Fingerprint], Field(max_length=20)] = []
+    authorities: Annotated[list[Authority], Field(max_length=5)] = []
+    names: Annotated[list[Annotated[str, Field(min_length=1, max_length=253)]], Field(max_length=20)] = []
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> "ClientCertificate":
+        if bool(self.names) != bool(self.authorities):
+            raise ValueError("'names' count in what one of the 'authorities' has signed: give both or neither")
+        if not self.names and not self.fingerprints:
+            raise ValueError("give 'fingerprints', or 'names' with their 'authorities'")
+        return self
 
 
 class Fees(_Settings):
@@ -82,9 +119,11 @@ class _Reporting(_Settings):
 
 
 class _Webhook(_Reporting):
-    """`allow`: only from these addresses, as seen behind the trusted proxies; empty: from anywhere."""
+    """`allow`: only from these addresses, as seen behind the trusted proxies; empty: from anywhere. `client_certificate`:
+    only from who holds such a one."""
 
     allow: Annotated[list[Annotated[str, BeforeValidator(_network)]], Field(max_length=100)] = []
+    client_certificate: ClientCertificate | None = None
 
 
 class StandardWebhookSettings(_Webhook):

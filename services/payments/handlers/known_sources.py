@@ -6,11 +6,14 @@ does not exist is never remembered, so a new one works at once and strangers fil
 
 import ipaddress
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from services.payments.domain.client_certificate import why_refused
 from services.payments.domain.ports import Webhook
+from services.payments.domain.source_settings import ClientCertificate
 from services.payments.store.sources import built_in_source, find_source
 from shared.db.engine import Database
 
@@ -24,6 +27,7 @@ class KnownSource:
     id: int
     webhook: Webhook
     allow: tuple[Network, ...]
+    certificate: ClientCertificate | None = None
 
     def admits(self, host: str | None) -> bool:
         """Whether this address may speak for the source."""
@@ -34,6 +38,15 @@ class KnownSource:
         except ValueError:
             return False
         return any(address in network for network in self.allow)
+
+    def why_not(self, headers: Sequence[tuple[bytes, bytes]], now: datetime, *, by_proxy: bool) -> str | None:
+        """Why this sender's certificate is not one that the source asks for. `by_proxy`: a trusted one sent the headers."""
+        if self.certificate is None:
+            return None
+        if not by_proxy:
+            return "this source takes events through the trusted proxy alone, which reports the client's certificate"
+        name = self.certificate.header.encode()
+        return why_refused(self.certificate, [value for key, value in headers if key == name], now)
 
 
 class KnownSources:
@@ -55,7 +68,7 @@ class KnownSources:
         if row is None or webhook is None:
             self._known.pop(ref, None)
             return None
-        known = KnownSource(row.id, webhook, tuple(ipaddress.ip_network(a) for a in row.config.get("allow", ())))
+        known = KnownSource(row.id, webhook, _networks(row.config), _certificate(row.config))
         self._known[ref] = (asked + TTL, known)
         return known
 
@@ -68,3 +81,12 @@ class KnownSources:
 
     def forget(self, ref: str) -> None:
         self._known.pop(ref, None)
+
+
+def _networks(config: dict[str, Any]) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(allowed) for allowed in config.get("allow", ()))
+
+
+def _certificate(config: dict[str, Any]) -> ClientCertificate | None:
+    asked = config.get("client_certificate")
+    return ClientCertificate.model_validate(asked) if asked else None
