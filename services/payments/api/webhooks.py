@@ -69,7 +69,10 @@ def _request_schema() -> dict[str, Any]:
 @router.post(
     "/v1/webhooks/{source}",
     response_model=Heard,
-    responses={202: {"model": Heard, "description": "Stored, without an effect yet"}, **declared(400, 401, 403, 408, 413)},
+    responses={
+        202: {"model": Heard, "description": "Stored, without an effect yet"},
+        **declared(400, 401, 403, 408, 413),
+    },
     openapi_extra=_request_schema(),
     summary="A signed event of a bank or payment gateway",
 )
