@@ -943,7 +943,10 @@ $$;
 -- After any change to what is owed, under the invoices' locks: what is settled stops, what waited for the settlement goes, what is
 -- open again is planned anew. The thank-you's occurrence is the settlement's number, so it goes once for each.
 CREATE OR REPLACE FUNCTION settle(p_invoices bigint[], p_now timestamptz) RETURNS void
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan AS  -- else planned at every call: four times the cost of running it
+LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan  -- else planned at every call: four times the cost of running it
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off  -- else a small table is read whole for one invoice
+AS
 $$
 DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
@@ -972,20 +975,20 @@ BEGIN
   SELECT array_agg(e.invoice_id), array_agg(e.until) INTO v_ended, v_until FROM promises e WHERE e.until > v_now;
 
   WITH facts AS (
-    SELECT r.id, i.settled_at IS NOT NULL AS paid, i.settled_n,
+    SELECT r.id, r.requires_open, r.anchor, r.state, r.occurrence, i.settled_at IS NOT NULL AS paid, i.settled_n,
            coalesce(n.open_amount = 0, i.settled_at IS NOT NULL) AS settled,
-           EXISTS (SELECT FROM installment x WHERE x.invoice_id = i.id AND x.allocated > 0) AS by_money
+           (SELECT bool_or(x.allocated > 0) FROM installment x WHERE x.invoice_id = i.id) AS by_money  -- EXISTS would be hashed
       FROM reminder r JOIN invoice i ON i.id = r.invoice_id LEFT JOIN installment n ON n.id = r.installment_id
      WHERE r.invoice_id = ANY (p_invoices) AND r.state IN ('waiting', 'pending', 'queued') AND i.closed_as IS NULL
      ORDER BY r.id FOR UPDATE OF r
   ), verdict AS (
     SELECT f.id, CASE
-             WHEN r.requires_open AND f.settled THEN 'cancelled'
-             WHEN r.anchor = 'payment' AND f.paid AND r.state = 'waiting' AND r.occurrence = f.settled_n
+             WHEN f.requires_open AND f.settled THEN 'cancelled'
+             WHEN f.anchor = 'payment' AND f.paid AND f.state = 'waiting' AND f.occurrence = f.settled_n
                THEN CASE WHEN f.by_money THEN 'pending' ELSE 'cancelled' END
-             WHEN r.anchor = 'payment' AND NOT f.paid AND r.state <> 'waiting' THEN 'cancelled'
+             WHEN f.anchor = 'payment' AND NOT f.paid AND f.state <> 'waiting' THEN 'cancelled'
            END AS state
-      FROM facts f JOIN reminder r ON r.id = f.id
+      FROM facts f
   ), moved AS (
     UPDATE reminder r
        SET state = v.state,
@@ -1194,10 +1197,12 @@ DECLARE
 BEGIN
   -- By key, one table at a time: an OR or a join here would read whole tables, and a plan once made stays.
   SELECT y.id, y.invoice_id INTO v_known FROM payment y WHERE y.source_id = p_source AND y.payment_ref = p_payment_ref;
-  v_locked := ARRAY(
-    SELECT v_target WHERE v_target IS NOT NULL
-    UNION SELECT v_known.invoice_id WHERE v_known.invoice_id IS NOT NULL
-    UNION SELECT n.invoice_id FROM allocation a JOIN installment n ON n.id = a.installment_id WHERE a.payment_id = v_known.id);
+  v_locked := array_remove(ARRAY[v_target], NULL);
+  IF v_known.id IS NOT NULL THEN
+    v_locked := ARRAY(
+      SELECT l FROM unnest(v_locked || v_known.invoice_id) l WHERE l IS NOT NULL
+      UNION SELECT n.invoice_id FROM allocation a JOIN installment n ON n.id = a.installment_id WHERE a.payment_id = v_known.id);
+  END IF;
   PERFORM FROM invoice i WHERE i.id = ANY (v_locked) ORDER BY i.id FOR NO KEY UPDATE;
 
   -- As the fold of this one event: for nearly every payment the only one.

@@ -67,7 +67,7 @@ MUTANTS = (
     Mutant(
         "a reopened invoice keeps its thank-you",
         "test_a_thank_you_goes_once_for_each_settlement_and_only_while_it_is_paid",
-        "WHEN r.anchor = 'payment' AND NOT f.paid AND r.state <> 'waiting' THEN 'cancelled'",
+        "WHEN f.anchor = 'payment' AND NOT f.paid AND f.state <> 'waiting' THEN 'cancelled'",
         "WHEN false THEN 'cancelled'",
     ),
     Mutant(
