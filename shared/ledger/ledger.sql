@@ -9,8 +9,8 @@
 --   * Business time (due_at, send_until, holds) is `p_now`, NULL meaning business_now(). Leases and started are clock_timestamp().
 --   * `sought` is the state while a loop looks for rows in it (pending, queued, uncertain), else NULL. The indices are on it and not on
 --     state, so that sending -> accepted, which every message goes through, touches no index (HOT).
---   * What runs once for each batch of messages is planned once and by index: planning it anew costs as much as running it, and a plan
---     made while a table was small would read it whole until somebody analyzes it.
+--   * What runs once for each batch of messages is planned once, by index and by nested loops: planning it anew costs as much as running it,
+--     and a plan made while a table was small would read it whole, alone or to hash or merge it, until somebody analyzes it.
 -- Installed by `python -m services.migrate` after the migrations; each function is replaced whole, so a changed signature takes a
 -- new name (old and new processes run side by side during a rollout).
 
@@ -204,7 +204,8 @@ $$;
 -- due is queued too, in the same transaction, so that no dispatcher ever sees a part of it.
 CREATE OR REPLACE FUNCTION queue_together(p_ids bigint[], p_now timestamptz, p_limit integer)
 RETURNS TABLE (id bigint, state text, urgent boolean, repeats boolean)
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS
 $$
 #variable_conflict use_column
 DECLARE
@@ -331,7 +332,8 @@ $$;
 -- A `then` goes when its parent went, and is cancelled when its parent rests without having gone. A call has gone when it has ended:
 -- while its end is awaited its `then` waits too (see hasten).
 CREATE OR REPLACE FUNCTION follow(p_parents bigint[], p_now timestamptz) RETURNS void
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS
 $$
 BEGIN
   WITH mine AS (
@@ -529,7 +531,8 @@ RETURNS TABLE (
   step text, leg text, occurrence integer, flow_version_id bigint, amount numeric, open_amount numeric, due_date date,
   installment_no integer, installments integer, customer_ref text, customer_name text, locale text, timezone text,
   creditor_id bigint, fallback_from text, business_at timestamptz)
-LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS
 $$
 #variable_conflict use_column
 DECLARE
@@ -664,7 +667,8 @@ $$;
 -- Between a claim and the hand-off: these attempts go in one message, that of their carrier, whose text it is and which costs for all.
 -- What is heard of the carrier's attempt counts for each of them (see riders).
 CREATE OR REPLACE FUNCTION carry(p_ids bigint[], p_fences integer[], p_carriers bigint[], p_carrier_fences integer[], p_now timestamptz)
-RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS
+RETURNS void LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS
 $$
 DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
@@ -709,7 +713,8 @@ CREATE OR REPLACE FUNCTION record(
   p_now timestamptz, p_ids bigint[], p_fences integer[], p_outcomes text[], p_refs text[], p_details text[], p_retry interval[],
   p_suppress text[], p_receipt_within interval[], p_costs numeric[], p_wordings text[], p_missed_limit integer,
   p_deferred_limit integer, p_broken_limit integer)
-RETURNS bigint[] LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS
+RETURNS bigint[] LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS
 $$
 DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
