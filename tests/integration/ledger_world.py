@@ -63,6 +63,7 @@ class Promise:
     number: int
     kept: Callable[[], None]
 
+
 FEES = {"currency": "EUR", "most": "5", "percent": "5", "creditors": []}
 
 

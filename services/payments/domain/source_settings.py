@@ -59,7 +59,9 @@ def _origin(value: str) -> str:
 def _fingerprint(value: str) -> str:
     plain = value.replace(":", "").lower()
     if not _SHA256.fullmatch(plain):
-        raise ValueError("must be the SHA-256 fingerprint of a certificate: 64 hexadecimal digits, with or without colons")
+        raise ValueError(
+            "must be the SHA-256 fingerprint of a certificate: 64 hexadecimal digits, with or without colons"
+        )
     return plain
 
 

@@ -66,7 +66,9 @@ class InstallmentOut(Answer):
     due_date: date
     amount: AmountText
     open_amount: AmountText
-    written_off: AmountText = Field(description="what a bank kept of the money, as far as the tolerance of its source goes")
+    written_off: AmountText = Field(
+        description="what a bank kept of the money, as far as the tolerance of its source goes"
+    )
     status: str = Field(examples=["open"], description="open, paid, void or uncollectible")
 
 
