@@ -53,7 +53,8 @@ DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
 BEGIN
   UPDATE installment n SET unknown_at = v_now, waived_at = CASE p_on_unknown WHEN 'send' THEN v_now END
-   WHERE n.id IN (SELECT l.id FROM installment l WHERE l.invoice_id = ANY (p_invoices) AND l.open_amount > 0 ORDER BY l.id FOR UPDATE);
+   WHERE n.id IN (SELECT l.id FROM installment l WHERE l.invoice_id = ANY (p_invoices) AND l.open_amount > 0 ORDER BY l.id
+                   FOR NO KEY UPDATE);
 
   WITH waits AS (
     UPDATE reminder r SET due_at = v_now + p_for
