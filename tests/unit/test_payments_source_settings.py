@@ -6,9 +6,9 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from services.payments.adapters.hmac_webhook import HmacWebhook
-from services.payments.domain.expressions import found
 from services.payments.domain.ports import Unreadable
 from services.payments.domain.source_settings import SourceSettings
+from shared.kernel.expressions import found
 from tests.contract.webhook_senders import GATEWAY
 
 ADAPTER: TypeAdapter[Any] = TypeAdapter(SourceSettings)

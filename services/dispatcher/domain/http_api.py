@@ -12,13 +12,12 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
 
-import jmespath
-from jmespath.exceptions import JMESPathError
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from services.dispatcher.domain.http_words import NAMES
 from shared.content import TemplateRefused, compile_value
 from shared.content.facts import one_line
+from shared.kernel.expressions import checked, found
 
 ADDRESS = "{{ address }}"  # as the whole URL: the contact point's own
 MOST_VALUES, DEEPEST = 200, 8
@@ -89,16 +88,6 @@ def _body(body: Any) -> Any:
     return body
 
 
-def _expression(source: str) -> str:
-    try:
-        jmespath.compile(source)
-    except JMESPathError as error:
-        raise ValueError(f"is not a JMESPath expression: {str(error).splitlines()[0][:200]}") from None
-    except RecursionError:
-        raise ValueError("is nested too deeply; write a simpler JMESPath expression") from None
-    return source
-
-
 def _secret(value: str) -> str:
     try:
         key = base64.b64decode(value.removeprefix("whsec_"), validate=True)
@@ -124,7 +113,7 @@ Signing = Annotated[
 ]
 Rule = Annotated[
     str,
-    AfterValidator(_expression),
+    AfterValidator(checked),
     Field(min_length=1, max_length=500, examples=["error.code == 'unknown_recipient'"]),
 ]
 
@@ -261,10 +250,4 @@ def _filler(value: Any) -> Callable[[Mapping[str, Any]], Any]:
 
 def judged(rule: str | None, answer: Any) -> Any:
     """What a rule finds in an answer; None where it cannot be applied."""
-    if rule is None:
-        return None
-    try:
-        return jmespath.search(rule, answer)
-    # A JMESPathError is a ValueError, and so is a step of 0; contains() of a text and a number is a TypeError.
-    except (ValueError, TypeError, ArithmeticError, RecursionError):
-        return None
+    return None if rule is None else found(rule, answer)

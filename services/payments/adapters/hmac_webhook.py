@@ -11,10 +11,10 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from services.payments.domain.expressions import found
 from services.payments.domain.minor_units import from_minor
 from services.payments.domain.ports import Headers, Heard, Unreadable
 from services.payments.domain.source_settings import HmacSettings, Signature, secret_bytes
+from shared.kernel.expressions import found
 from shared.kernel.ids import parse_ref
 
 _TIME = re.compile(rb"[0-9]{1,13}")

@@ -10,9 +10,9 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Protocol
 from urllib.parse import quote
 
-from services.payments.domain.expressions import found
 from services.payments.domain.minor_units import from_minor
 from services.payments.domain.poll_settings import BatchSettings, HttpPollSettings, Reading
+from shared.kernel.expressions import found
 from shared.kernel.json import dumps
 from shared.kernel.money import check_minor_units
 
