@@ -20,6 +20,7 @@ class ErpBooks:
     taken and never answered; `release` lets those that wait be answered."""
 
     origin: str = ""
+    currency: str = "EUR"
     open_amounts: dict[str, str] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
     strangers: int = 0
@@ -65,14 +66,15 @@ class ErpBooks:
     def _says(self, path: str) -> Any:
         kind, name = path.strip("/").split("/")[:2]
         if kind == "invoices":
-            return _balance(self.open_amounts.get(name))
+            return self._balance(self.open_amounts.get(name))
         return {
-            "items": [{"id": ref, **_balance(amount)} for ref, amount in self.open_amounts.items() if Decimal(amount)]
+            "items": [
+                {"id": ref, **self._balance(amount)} for ref, amount in self.open_amounts.items() if Decimal(amount)
+            ]
         }
 
-
-def _balance(amount: str | None) -> dict[str, Any]:
-    return {"balance": None if amount is None else {"open": amount, "currency": "EUR"}}
+    def _balance(self, amount: str | None) -> dict[str, Any]:
+        return {"balance": None if amount is None else {"open": amount, "currency": self.currency}}
 
 
 @asynccontextmanager
