@@ -61,6 +61,11 @@ REFUSED = [
     ("a reminder in a state that nobody knows", "ck_reminder_state", f"UPDATE reminder SET state = 'lost' {MINE}"),
     ("a reminder anchored to nothing", "ck_reminder_anchor", f"UPDATE reminder SET anchor = 'moon' {MINE}"),
     ("an occurrence before the first", "ck_reminder_occurrence", f"UPDATE reminder SET occurrence = 0 {MINE}"),
+    (
+        "a word for silence that nobody knows",
+        "ck_reminder_on_unknown",
+        f"UPDATE reminder SET on_unknown = 'ask' {MINE}",
+    ),
     ("pending without a time", "ck_reminder_has_time", f"UPDATE reminder SET due_at = NULL {MINE}"),
     ("waiting with a time", "ck_reminder_waits_for_its_trigger", f"UPDATE reminder SET state = 'waiting' {MINE}"),
     ("queued since never", "ck_reminder_queued", f"UPDATE reminder SET state = 'queued' {MINE}"),

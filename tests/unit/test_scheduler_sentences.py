@@ -41,6 +41,16 @@ def test_no_sentence_breaks_on_an_event_without_data(kind: str):
     ("kind", "said", "text"),
     [
         (
+            "reminder.unknown",
+            Said({"step": "overdue", "on_unknown": "send", "says": "flow"}, "overdue"),
+            "'overdue' goes all the same: nobody could say whether the invoice is paid (its flow says on_unknown: send).",
+        ),
+        (
+            "reminder.unknown",
+            Said({"step": "overdue", "on_unknown": "hold", "says": "source"}, "overdue"),
+            "'overdue' waits: nobody could say whether the invoice is paid (the payment source says on_unknown: hold).",
+        ),
+        (
             "attempt.rejected",
             Said(
                 {"channel": "email", "detail": "550 unknown user", "suppressed": "invalid"},
