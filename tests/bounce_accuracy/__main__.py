@@ -7,7 +7,7 @@ tuned on one half of the names, the figure to believe is the other's. Ends with 
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,6 +15,7 @@ import yaml
 
 from services.dispatcher.domain.bounces import BounceKind, classify
 
+Tally = Counter[tuple[str, bool]]  # by label, and whether it was told right
 GOAL, ENOUGH = 0.95, 200
 LABELS = Path(__file__).with_name("labels.yaml")
 RIGHT = {
@@ -49,7 +50,7 @@ def held_out(name: str) -> bool:
 
 def main(folders: list[str]) -> int:
     known = labels()
-    tallies: dict[bool, Counter[tuple[str, bool]]] = {False: Counter(), True: Counter()}
+    tallies: dict[bool, Tally] = {False: Counter(), True: Counter()}
     for name, mail in mails(folders, known):
         bounce, label = classify(mail), known[name]
         right = bounce.kind in RIGHT[label]
@@ -58,23 +59,22 @@ def main(folders: list[str]) -> int:
             print(f"tuned half: {name} is {label}, read as {bounce.kind}: {bounce.code} {bounce.detail[:150]}")
     for title, tally in (("tuned half", tallies[False]), ("held-out half", tallies[True])):
         print(f"\n{title}")
-        for label in (*RIGHT, JUDGED):
-            kinds = label if isinstance(label, tuple) else (label,)
-            right, n = (
-                sum(tally[kind, True] for kind in kinds),
-                sum(tally[kind, r] for kind in kinds for r in (True, False)),
-            )
-            print(f"  {' and '.join(kinds):15} {right:4} of {n:4}  {right / n:.1%}" if n else f"  {label:15}    -")
-    return verdict(tallies)
+        for kinds in (*((kind,) for kind in RIGHT), JUDGED):
+            told, n = share(tally, kinds)
+            print(f"  {' and '.join(kinds):15} {told:4} of {n:4}" + (f"  {told / n:.1%}" if n else ""))
+    return verdict(*(share(tally, JUDGED) for tally in (tallies[False] + tallies[True], tallies[True])))
 
 
-def verdict(tallies: dict[bool, Counter[tuple[str, bool]]]) -> int:
-    everything = sum(
-        (tally[kind, right] for tally in tallies.values() for kind in JUDGED for right in (True, False)), 0
-    )
-    right, n = (sum(tallies[True][kind, r] for kind in JUDGED for r in which) for which in ((True,), (True, False)))
-    print(f"\nhard or soft: {everything} mails, {n} of them held out, of which {right / max(n, 1):.1%} are told right")
-    return 2 if everything < ENOUGH else int(right < GOAL * n)
+def share(tally: Tally, kinds: Sequence[str]) -> tuple[int, int]:
+    """(told right, all) of these kinds."""
+    told = sum(tally[kind, True] for kind in kinds)
+    return told, told + sum(tally[kind, False] for kind in kinds)
+
+
+def verdict(everything: tuple[int, int], unseen: tuple[int, int]) -> int:
+    for title, (told, n) in (("all", everything), ("held out", unseen)):
+        print(f"hard or soft, {title}: {told} of {n}, {told / max(n, 1):.1%}")
+    return 2 if everything[1] < ENOUGH else int(unseen[0] < GOAL * unseen[1])
 
 
 if __name__ == "__main__":
