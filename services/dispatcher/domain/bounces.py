@@ -35,7 +35,10 @@ _READ_PARTS = 40
 _READ_TEXT = 20_000
 
 # RFC 3463: the address or its domain is dead; full, too large, content; all others say too little without words.
-_HARD_CODES = frozenset({"5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1", "5.4.1", "5.4.4"})
+# (5.7.17 and 5.7.18: RFC 7293, another owner now; 5.4.310: Exchange, no such domain).
+_HARD_CODES = frozenset(
+    {"5.1.0", "5.1.1", "5.1.2", "5.1.3", "5.1.6", "5.1.10", "5.2.1", "5.4.1", "5.4.4", "5.4.310", "5.7.17", "5.7.18"}
+)
 _SOFT_CODES = frozenset({"5.2.2", "5.2.3", "5.2.4", "5.3.4", "5.6.0"})
 _VAGUE_CODES = frozenset({"", "5.0.0", "5.5.0", "5.3.0", "5.7.1", "5.7.0"})
 _ENHANCED = re.compile(r"(?<![\d.])([45]\.\d{1,2}\.\d{1,3})(?![\d.])")
