@@ -483,7 +483,8 @@ class ChannelRow(SQLModel, table=True):
 
 class Provider(SQLModel, table=True):
     """Who carries a channel's messages, in failover order, at what price and how fast. NULL: as the dispatcher's settings
-    say. `prices`: [beginning of the address, price] where it differs; `seen_at`: when a dispatcher last had it."""
+    say. `prices`: [beginning of the address, price] where it differs; `seen_at`: when a dispatcher last had it;
+    `browsers`: a customer's browser can subscribe to it."""
 
     __tablename__ = "provider"
     __table_args__ = (
@@ -496,6 +497,7 @@ class Provider(SQLModel, table=True):
     own_price: Decimal = Field(sa_column=money())
     price: Decimal | None = Field(default=None, sa_column=money(null=True))
     prices: list[Any] | None = Field(default=None, sa_column=document(null=True))
+    browsers: bool = Field(default=False, sa_column=flag("false"))
     concurrency: int | None = Field(default=None, sa_column=whole(default=None, null=True))
     rate: float | None = Field(default=None, sa_column=number(null=True))
     timeout: float | None = Field(default=None, sa_column=number(null=True))

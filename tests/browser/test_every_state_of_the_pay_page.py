@@ -71,6 +71,13 @@ async def without_bank(shop: Shop, made: Made) -> None:
     await _set(shop, made, "payment_url = NULL, document_key = NULL")
 
 
+async def with_notices(shop: Shop, made: Made) -> None:
+    await shop.payments.owner.execute("INSERT INTO channel (name, reaches) VALUES ('push', 'push')")
+    await shop.payments.owner.execute(
+        "INSERT INTO provider (channel, name, own_price, browsers) VALUES ('push', 'fcm_web', 0, true)"
+    )
+
+
 STATES: dict[State, str] = {
     owed: "Invoice 2100-0147",
     paid: "All paid. Thank you!",
@@ -83,6 +90,7 @@ STATES: dict[State, str] = {
     expired: "This link does not work",
     stopped: "We no longer write to",
     without_bank: "When you pay",
+    with_notices: "Get notices on this device",
 }
 
 

@@ -52,7 +52,7 @@ async def due(dispatcher: Dispatcher) -> tuple[factories.Made, int, str]:
 async def test_a_browser_that_the_customer_subscribes_gets_the_next_reminder(
     dispatcher: Dispatcher, api: JsonApi
 ) -> None:
-    _, queued, token = await due(dispatcher)
+    made, queued, token = await due(dispatcher)
     page = await dispatcher.http.get(f"/push/{token}")
     assert (page.status_code, page.text.count(token)) == (200, 1)
     assert "script-src 'self'" in page.headers["Content-Security-Policy"]
@@ -64,7 +64,8 @@ async def test_a_browser_that_the_customer_subscribes_gets_the_next_reminder(
     assert (first.status_code, again.status_code) == (201, 200)
     address = str(Subscription(f"{api.url}/browser/1", BROWSER_POINT, BROWSER_SECRET))
     assert await dispatcher.owner.fetchval("SELECT address FROM contact_point WHERE kind = 'push'") == address
-    assert await dispatcher.owner.fetchval("SELECT count(*) FROM event WHERE kind = 'contact.subscribed'") == 1
+    [told] = await dispatcher.owner.fetch("SELECT data FROM event WHERE kind = 'contact.subscribed'")
+    assert told["data"]["link_of"] == made.ref
 
     await dispatcher.send(queued)
     assert await dispatcher.attempts(queued) == [("push", "accepted")]
@@ -73,6 +74,11 @@ async def test_a_browser_that_the_customer_subscribes_gets_the_next_reminder(
         http_ece.decrypt(request.body, private_key=BROWSER_KEY, auth_secret=BROWSER_SECRET, version="aes128gcm")
     )
     assert shown["url"] == f"https://pay.example.com/pay/{token}"
+
+
+async def test_the_deployment_knows_that_browsers_can_be_told_something(dispatcher: Dispatcher) -> None:
+    rows = await dispatcher.owner.fetch("SELECT name, browsers FROM provider ORDER BY name")
+    assert [tuple(row) for row in rows] == [("fcm_web", True), ("smtp", False)]
 
 
 async def test_a_browser_that_is_gone_is_barred_and_the_mail_goes(dispatcher: Dispatcher, api: JsonApi) -> None:

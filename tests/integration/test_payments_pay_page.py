@@ -194,3 +194,16 @@ async def test_while_the_database_is_away_the_customer_gets_a_page(shop: Payment
     async with shop.owner.transaction():
         await shop.owner.execute("LOCK TABLE invoice")
         assert "Please try again" in await page(shop, made.token, status=503)
+
+
+async def test_notices_on_this_device_are_offered_while_some_dispatcher_can_send_them(shop: Payments) -> None:
+    made = await factories.invoice(shop.owner)
+    link = f'href="/push/{made.token}"'
+    assert link not in await page(shop, made.token)
+    await shop.owner.execute("INSERT INTO channel (name, reaches) VALUES ('push', 'push')")
+    await shop.owner.execute("INSERT INTO provider (channel, name, own_price) VALUES ('push', 'fcm_web', 0)")
+    assert link not in await page(shop, made.token)
+    await shop.owner.execute("UPDATE provider SET browsers = true")
+    assert link in await page(shop, made.token)
+    await shop.owner.execute("UPDATE provider SET seen_at = clock_timestamp() - interval '1 hour'")
+    assert link not in await page(shop, made.token)

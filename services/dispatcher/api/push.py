@@ -101,7 +101,7 @@ async def subscribe(
             raise NotFound("this link is not valid (any more)")
         if await browsers.others(tx, found.customer_id, address) >= MOST_BROWSERS:
             raise Conflict(f"the customer has {MOST_BROWSERS} push addresses already; remove one of them first")
-        is_new = await browsers.keep(tx, found.customer_id, address)
+        is_new = await browsers.keep(tx, found, address)
     response.status_code = 201 if is_new else 200
     return Subscribed()
 

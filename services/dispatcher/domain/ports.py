@@ -204,6 +204,11 @@ def traits(channel: Channel) -> Traits:
     return Traits(reaches, getattr(channel, "only_where_named", False), getattr(channel, "discreet", False))
 
 
+def takes_browsers(channel: Channel) -> bool:
+    """Whether a customer's browser can subscribe to it: it has a key to subscribe with."""
+    return getattr(channel, "public_key", None) is not None
+
+
 def promises_receipts(channel: Channel) -> bool:
     """Whether the absence of a receipt says something. The adapter may know better (`receipts`) than that it reads some."""
     return bool(getattr(channel, "receipts", isinstance(channel, Reporting)))

@@ -14,7 +14,7 @@ import structlog
 from prometheus_client import Counter
 
 from services.dispatcher.domain.outcomes import Outcome
-from services.dispatcher.domain.ports import Channel, traits
+from services.dispatcher.domain.ports import Channel, takes_browsers, traits
 from services.dispatcher.domain.standing import (
     FAILURES,
     WORKS,
@@ -106,6 +106,7 @@ class Senders:
                     traits_of(channel.name),
                     receipts=sender.receipts,
                     own_price=channel.price(""),
+                    browsers=takes_browsers(channel),
                 )
 
     async def refresh(self) -> None:

@@ -20,8 +20,8 @@ WITH had AS (
   INSERT INTO channel (name, reaches, only_where_named, discreet, promises_receipts) VALUES ($1, $3, $4, $5, $6)
   ON CONFLICT (name) DO UPDATE SET promises_receipts = channel.promises_receipts OR excluded.promises_receipts
 ), offered AS (
-  INSERT INTO provider (channel, name, own_price) VALUES ($1, $2, $7)
-  ON CONFLICT (channel, name) DO UPDATE SET own_price = excluded.own_price, seen_at = clock_timestamp()
+  INSERT INTO provider (channel, name, own_price, browsers) VALUES ($1, $2, $7, $8)
+  ON CONFLICT (channel, name) DO UPDATE SET own_price = excluded.own_price, browsers = excluded.browsers, seen_at = clock_timestamp()
 )
 INSERT INTO provider_state (channel, name) VALUES ($1, $2) ON CONFLICT DO NOTHING
 """
@@ -77,11 +77,11 @@ class Taken:
 
 
 async def register(
-    connection: asyncpg.Connection, key: Key, traits: Traits, *, receipts: bool, own_price: Decimal
+    connection: asyncpg.Connection, key: Key, traits: Traits, *, receipts: bool, own_price: Decimal, browsers: bool
 ) -> None:
     """Says that this deployment has the provider."""
     await connection.execute(
-        REGISTER, *key, traits.reaches, traits.only_where_named, traits.discreet, receipts, own_price
+        REGISTER, *key, traits.reaches, traits.only_where_named, traits.discreet, receipts, own_price, browsers
     )
 
 

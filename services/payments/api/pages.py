@@ -132,6 +132,7 @@ def _said(owed: Owed, facts: PageFacts, bounds: Bounds, voice: Voice) -> dict[st
         "channels": usable_channels(facts),
         "preferred": facts.preferred_channel,
         "ways": [_way(way) for way in facts.ways],
+        "browsers": facts.browsers,
         "bounds": bounds,
     }
 

@@ -43,6 +43,8 @@ class Way:
 
 @dataclass(frozen=True, slots=True)
 class PageFacts:
+    """`browsers`: some dispatcher can send notices to a browser."""
+
     customer_id: int
     locale: str
     timezone: str
@@ -51,6 +53,7 @@ class PageFacts:
     standing: tuple[Standing, ...]
     promised: tuple[PromisedPart, ...]
     ways: tuple[Way, ...]
+    browsers: bool
 
     def stands(self, kind: HoldKind) -> bool:
         return any(one.kind is kind for one in self.standing)
@@ -77,6 +80,9 @@ _WAYS = """
 SELECT p.kind, p.address, p.channels, p.token,
        EXISTS (SELECT FROM suppression s WHERE s.contact_point_id = p.id AND s.reason = 'opted_out')
   FROM contact_point p WHERE p.customer_id = $1 AND p.retired_at IS NULL ORDER BY p.priority DESC, p.id LIMIT 20
+"""
+_BROWSERS = """
+SELECT EXISTS (SELECT FROM provider WHERE browsers AND seen_at > clock_timestamp() - interval '15 minutes')
 """
 _BEFORE = """
 SELECT (SELECT count(*) FROM event e WHERE e.invoice_id = $1 AND e.at > business_now() - interval '1 day'
@@ -112,6 +118,7 @@ async def page_facts(connection: asyncpg.Connection, invoice_id: int) -> PageFac
             PromisedPart(until.date(), amount) for until, amount in await connection.fetch(_PROMISED, invoice_id, zone)
         ),
         ways=tuple(_way(row) for row in await connection.fetch(_WAYS, customer_id)),
+        browsers=await connection.fetchval(_BROWSERS),
     )
 
 

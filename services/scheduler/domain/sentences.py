@@ -281,7 +281,10 @@ SENTENCES: Mapping[str, Callable[[Said], str]] = {
     "fees.taken_back": lambda said: f"Nothing is written off as a bank's fee any more: {said.money} was",
     "checkout.opened": lambda said: f"The customer opened a page to pay {said.money}",
     "contact.opted_out": lambda said: f"The customer opted out of {said.channels}",
-    "contact.subscribed": lambda _: "The customer asked for notifications on a device",
+    "contact.subscribed": lambda said: (
+        "The customer asked for notifications on a device"
+        + (f", by the link to invoice {said.data['link_of']}" if said.data.get("link_of") else "")
+    ),
     "contact.restored": lambda said: f"An address of the customer may be used again for {said.channels}",
     "hold.placed": _placed,
     "hold.released": lambda said: f"{HOLDS.get(said.data.get('hold', ''), 'A hold')} ended; the reminders go on",

@@ -47,3 +47,4 @@ def upgrade() -> None:
     op.execute(WRITTEN_OFF)
     op.execute(OPEN_AMOUNT)
     op.execute("CREATE INDEX ix_installment_open ON installment (open_amount) WHERE open_amount > 0")
+    op.execute("ALTER TABLE provider ADD COLUMN browsers boolean NOT NULL DEFAULT false")
