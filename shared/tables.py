@@ -674,6 +674,7 @@ class PaymentEvent(SQLModel, table=True):
         CheckConstraint("kind IN ('confirmed', 'pending', 'failed', 'reversed')", name="kind"),
         CheckConstraint("amount IS NULL OR (amount > 0 AND amount <> 'NaN')", name="amount"),
         Index("ix_payment_event_evidence", "received_at", postgresql_where=text("body IS NOT NULL")),
+        Index("ix_payment_event_reversed", "received_at", postgresql_where=text("kind = 'reversed'")),
     )
     id: int | None = Field(default=None, sa_column=key())
     source_id: int = Field(sa_column=link("source.id"))

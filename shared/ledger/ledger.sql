@@ -1392,9 +1392,9 @@ BEGIN
                            WHERE n.invoice_id = a.invoice) o
      WHERE a.invoice = ANY (v_heard)
   ), news AS (
-    SELECT s.invoice, s.paid, i.ref, i.currency FROM said s JOIN invoice i ON i.id = s.invoice
+    SELECT s.invoice, s.paid, i.ref, i.currency, y.id IS NOT NULL OR s.paid > s.allocated AS moves FROM said s JOIN invoice i ON i.id = s.invoice
       LEFT JOIN payment y ON y.source_id = p_source AND y.payment_ref = i.ref
-     WHERE i.closed_as IS NULL AND CASE WHEN y.id IS NULL THEN s.paid > s.allocated ELSE y.says_paid IS DISTINCT FROM s.paid END
+     WHERE i.closed_as IS NULL AND CASE WHEN y.id IS NULL THEN s.paid > 0 ELSE y.says_paid IS DISTINCT FROM s.paid END
   ), kept AS (
     INSERT INTO payment_event (source_id, payment_ref, kind, event_ref, amount, currency, invoice_ref, paid_at)
     SELECT p_source, n.ref, CASE WHEN n.paid > 0 THEN 'confirmed' ELSE 'reversed' END, 'asked:' || p_asked, nullif(n.paid, 0), n.currency,
@@ -1406,7 +1406,7 @@ BEGIN
     ON CONFLICT (source_id, payment_ref) DO UPDATE SET says_paid = excluded.says_paid, paid_at = excluded.paid_at
     RETURNING payment.invoice_id
   )
-  SELECT coalesce(array_agg(k.invoice_id), '{}') INTO v_changed FROM known k;
+  SELECT coalesce(array_agg(k.invoice_id) FILTER (WHERE n.moves), '{}') INTO v_changed FROM known k JOIN news n ON n.invoice = k.invoice_id;
 
   IF v_changed <> '{}' THEN
     PERFORM book_polled(p_source, v_changed, v_now);

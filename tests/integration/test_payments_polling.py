@@ -175,6 +175,21 @@ async def test_without_a_polled_source_nobody_is_asked_and_nothing_is_looked_for
     assert books.asked == []
 
 
+async def test_what_the_source_answers_is_known_and_does_not_wait(
+    erp: Payments, books: ErpBooks, check: PaymentCheck
+) -> None:
+    await put(erp, books.settings())
+    (made,) = await due_soon(erp)
+    await erp.owner.execute("UPDATE reminder SET due_at = now() - interval '1 second'")
+    books.open_amounts = {made.ref: "100.00"}
+    before = REGISTRY.get_sample_value("dunnock_payment_checks_total", {"result": "unknown"}) or 0
+
+    assert await check.ask_ahead() == 1
+
+    assert (REGISTRY.get_sample_value("dunnock_payment_checks_total", {"result": "unknown"}) or 0) == before
+    assert await erp.owner.fetchval("SELECT due_at < now() FROM reminder WHERE state = 'pending'")
+
+
 @pytest.mark.parametrize(("on_unknown", "waived"), [("hold", 0), ("send", 1)])
 async def test_what_nobody_can_say_is_an_alarm_and_waived_only_where_that_is_wanted(
     erp: Payments, books: ErpBooks, check: PaymentCheck, on_unknown: str, waived: int
@@ -260,8 +275,39 @@ async def test_headers_are_secrets_and_targets_are_guarded(erp: Payments, books:
     assert made.json()["secrets"] == 1
     assert TOKEN not in (await erp.http.get("/v1/sources", headers=BEARER)).text
 
+    url, of_batch = books.settings()["url"] + "?key=top-secret&of={customer_id}", books.batch()
+    mark = "&" if "?" in of_batch["url"] else "?"
+    asked = await put(
+        erp, books.settings(url=url, batch=of_batch | {"url": f"{of_batch['url']}{mark}token=top-secret"})
+    )
+    assert asked.json()["secrets"] == 3
+    for shown in (asked.text, (await erp.http.get("/v1/sources", headers=BEARER)).text):
+        assert "top-secret" not in shown
+        assert "key=***&of={customer_id}" in shown
+    assert (await put(erp, asked.json()["settings"] | {"kind": "http_poll"})).status_code == 422, "a mask is no secret"
+
     refused = await put(erp, books.settings(url="https://169.254.169.254/latest/{invoice_id}"))
     assert refused.status_code == 422
     assert refused.json()["errors"][0]["pointer"] == "/url"
     batch = books.batch(url="https://10.0.0.1/{customer_id}")
     assert (await put(erp, books.settings(batch=batch))).json()["errors"][0]["pointer"] == "/batch/url"
+
+
+async def test_when_money_goes_back_the_source_that_called_it_paid_is_asked_again(
+    erp: Payments, books: ErpBooks, check: PaymentCheck
+) -> None:
+    """It said so when the money was there; nothing else would ever ask it again, for what is paid has no reminder."""
+    await put(erp, books.settings())
+    (made,) = await due_soon(erp)
+    await erp.say(event("confirmed", "p-1", "100.00", invoice_id=made.ref))
+    books.open_amounts[made.ref] = "0.00"
+    await refresh(erp, made)
+    assert await check.ask_ahead() == 0
+    await erp.say(event("reversed", "p-1", "100.00"))
+    books.status = 500
+    assert [await check.ask_ahead() for _ in range(3)] == [1, 0, 0]  # in vain, and not at once again
+    books.status, books.open_amounts[made.ref] = 200, "100.00"
+    check._lately.clear()
+    assert [await check.ask_ahead() for _ in range(3)] == [1, 0, 0]
+    assert await erp.open_amounts(made.id) == [Decimal(100)]
+    assert (await erp.invoice(made.id))["replan_at"] is not None

@@ -7,7 +7,7 @@ goes is the `on_unknown` of its step, else the source's.
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
@@ -27,6 +27,7 @@ from services.payments.store.polling import (
     lead_asking,
     needed_soon,
     polled_sources,
+    taken_back,
 )
 from shared.db.engine import Database
 from shared.kernel.ids import new_token
@@ -35,7 +36,8 @@ from shared.ledger.money import Polled, record_poll
 
 LEASE = timedelta(seconds=60)
 AT_ONCE = 500  # invoices a turn
-LOOK_AGAIN = timedelta(minutes=10)  # at reminders whose source was asked in vain
+LOOK_AGAIN = timedelta(minutes=10)  # at what a source was asked of in vain
+BACK_FOR = timedelta(days=2)  # for which a source is asked what it says now that money went back
 CHECKED = Counter("dunnock_payment_checks", "Invoices of which a polled source was asked what is open", ["result"])
 
 log = structlog.get_logger("payments")
@@ -59,6 +61,7 @@ class PaymentCheck:
         self._poller = poller
         self._window = window
         self._me = new_token()
+        self._lately: dict[int, float] = {}  # by invoice: monotonic
 
     async def ask_ahead(self) -> int:
         """One turn: how many invoices were asked about. Only one process at a time does it."""
@@ -67,12 +70,21 @@ class PaymentCheck:
             if fresh is None:
                 return 0
             debts = await needed_soon(connection, fresh, AT_ONCE)
+            back = self._not_lately(await taken_back(connection, BACK_FOR, AT_ONCE))
             sources = await _sources(connection)
-        by_customer: dict[str, list[Debt]] = {}
-        for debt in debts:
-            by_customer.setdefault(debt.customer_ref, []).append(debt)
-        await asyncio.gather(*(self._check(sources, theirs) for theirs in by_customer.values()))
-        return len(debts)
+        await asyncio.gather(
+            *(self._check(sources, theirs) for theirs in _by_customer(debts)),
+            *(self._check(sources, theirs, anew=True) for theirs in _by_customer(back)),
+        )
+        return len(debts) + len(back)
+
+    def _not_lately(self, back: list[Debt]) -> list[Debt]:
+        """Without those that were asked about a moment ago, in vain."""
+        now = time.monotonic()
+        lately = {debt.id: self._lately[debt.id] for debt in back if self._lately.get(debt.id, 0.0) > now}
+        rest = [debt for debt in back if debt.id not in lately]
+        self._lately = lately | {debt.id: now + LOOK_AGAIN.total_seconds() for debt in rest}
+        return rest
 
     async def ask_now(self, invoice_ref: str) -> Asked | None:
         """None: there is no such invoice. Sit out `wait` before telling anybody."""
@@ -106,7 +118,7 @@ class PaymentCheck:
             for polled in await self._book(source, heard, amounts):
                 asked.changed |= polled.changed
                 asked.wait = max(asked.wait, polled.wait)
-            known |= amounts.keys()
+            known.update(amounts)
         return why
 
     async def _book(self, source: PolledSource, heard: Heard, amounts: dict[int, Decimal | None]) -> list[Polled]:
@@ -128,6 +140,13 @@ class PaymentCheck:
         )
         async with self._db.connection() as connection:
             await nobody_knows(connection, invoices, "send" if sends else "hold", LOOK_AGAIN)
+
+
+def _by_customer(debts: Sequence[Debt]) -> Iterable[list[Debt]]:
+    found: dict[str, list[Debt]] = {}
+    for debt in debts:
+        found.setdefault(debt.customer_ref, []).append(debt)
+    return found.values()
 
 
 async def _sources(connection: asyncpg.Connection) -> list[PolledSource]:

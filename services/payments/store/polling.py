@@ -29,6 +29,19 @@ SELECT {_DEBT} FROM (
 """
 
 
+_TAKEN_BACK = f"""
+SELECT {_DEBT} FROM (
+  SELECT DISTINCT p.invoice_id FROM payment_event e
+    JOIN payment p ON p.source_id = e.source_id AND p.payment_ref = e.payment_ref
+    JOIN payment y ON y.invoice_id = p.invoice_id AND y.says_paid > 0 AND y.id <> p.id
+   WHERE e.kind = 'reversed' AND e.received_at > clock_timestamp() - $1::interval
+     AND EXISTS (SELECT FROM installment n WHERE n.invoice_id = p.invoice_id
+                    AND n.checked_at < e.received_at + (business_now() - clock_timestamp()))
+   LIMIT $2) n
+  JOIN invoice i ON i.id = n.invoice_id JOIN customer u ON u.id = i.customer_id
+"""
+
+
 async def polled_sources(connection: asyncpg.Connection) -> list[tuple[int, str, dict[str, Any]]]:
     """(id, ref, config), by name."""
     rows = await connection.fetch("SELECT id, ref, config FROM source WHERE kind = $1 ORDER BY ref", POLL_KIND)
@@ -49,6 +62,11 @@ async def lead_asking(connection: asyncpg.Connection, asker: str, lease: timedel
 async def needed_soon(connection: asyncpg.Connection, fresh: timedelta, limit: int) -> list[Debt]:
     """Invoices with a reminder that is due within half of `fresh`, whose last answer will be too old by then."""
     return [Debt(*row) for row in await connection.fetch(_NEEDED, fresh, limit)]
+
+
+async def taken_back(connection: asyncpg.Connection, since: timedelta, limit: int) -> list[Debt]:
+    """Invoices of which a source said that they were paid, and of whose money something went back after that."""
+    return [Debt(*row) for row in await connection.fetch(_TAKEN_BACK, since, limit)]
 
 
 async def debt_of(connection: asyncpg.Connection, invoice_ref: str) -> Debt | None:

@@ -44,6 +44,7 @@ ALTER TABLE installment ADD COLUMN open_amount numeric(19, 4) NOT NULL
 def upgrade() -> None:
     op.execute(STATEMENT_FILE)
     op.execute("CREATE INDEX ix_statement_file_due ON statement_file (source_id, place, due_at) WHERE done_at IS NULL")
+    op.execute("CREATE INDEX ix_payment_event_reversed ON payment_event (received_at) WHERE kind = 'reversed'")
     op.execute(WRITTEN_OFF)
     op.execute(OPEN_AMOUNT)
     op.execute("CREATE INDEX ix_installment_open ON installment (open_amount) WHERE open_amount > 0")
