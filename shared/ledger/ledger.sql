@@ -1500,9 +1500,13 @@ $$
   ), whole AS (
     SELECT p.invoice_id, bool_or(p.allocated <> p.booked OR p.payment_differs) AS differs, sum(p.open_amount) AS open_amount
       FROM part p GROUP BY 1
+  ), hollow AS (  -- says that it was given away, and nobody has it
+    SELECT DISTINCT y.invoice_id FROM payment y
+     WHERE y.invoice_id > p_after AND y.invoice_id <= p_upto
+       AND y.allocated <> coalesce((SELECT sum(a.amount) FROM allocation a WHERE a.payment_id = y.id), 0)
   )
   SELECT coalesce(array_agg(i.id ORDER BY i.id), '{}') FROM whole w JOIN invoice i ON i.id = w.invoice_id
-   WHERE w.differs OR (i.closed_as IS NULL AND (w.open_amount = 0) <> (i.settled_at IS NOT NULL))
+   WHERE w.differs OR i.id IN (SELECT h.invoice_id FROM hollow h) OR (i.closed_as IS NULL AND (w.open_amount = 0) <> (i.settled_at IS NOT NULL))
 $$;
 
 -- What the reconciler does about one such invoice: the allocations that persons made and shares of several invoices are the truth, everything else is dealt out anew.

@@ -46,6 +46,7 @@ async def test_money_that_adds_up_is_left_alone(erp: Payments, paid: factories.M
         "UPDATE allocation SET amount = amount / 2",
         "UPDATE allocation SET amount = 1000",
         "UPDATE payment SET allocated = 12",
+        "DELETE FROM allocation; UPDATE installment SET allocated = 0",
     ],
 )
 async def test_money_that_does_not_add_up_is_dealt_out_anew_with_an_alarm(
