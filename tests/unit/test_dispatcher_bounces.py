@@ -124,6 +124,13 @@ def test_a_report_without_a_diagnosis_is_judged_by_what_it_tells_people() -> Non
     assert BounceKind.HARD == classify(mail).kind
 
 
+def test_a_code_is_not_overruled_by_its_own_explanation_nor_by_what_is_quoted() -> None:
+    quoted = dsn("5.1.1", "").replace(b"your mail.", b"your mail about a storage quota.")
+    assert BounceKind.HARD == classify(quoted).kind
+    explained = dsn("5.1.1 (bad destination mailbox address)", "550 max message size exceeded")
+    assert BounceKind.SOFT == classify(explained).kind
+
+
 @pytest.mark.parametrize("code", ["5.2.2", "5.2.3", "5.3.4"])
 def test_a_code_that_says_full_or_too_large_is_soft_whatever_the_words(code: str) -> None:
     assert BounceKind.SOFT == judge(code, "user unknown")

@@ -158,7 +158,9 @@ def _from_block(block: Message, said: str) -> Bounce:
         code = _first(_ENHANCED, diagnostic) or code
     detail = _clip(f"{action} {diagnostic}")
     if action.startswith(("fail", "error")):
-        return Bounce(judge(code, _telling(f"{status} {diagnostic}", said)), detail, code, address)
+        # A code that says enough is not overruled by its own explanation, nor by what the text for people quotes.
+        reason_given = diagnostic if code in _HARD_CODES else _telling(diagnostic, _telling(status, said))
+        return Bounce(judge(code, reason_given), detail, code, address)
     kind = BounceKind.DELAYED if action.startswith("delayed") else BounceKind.UNKNOWN
     return Bounce(kind, detail, code, address)
 
