@@ -1,6 +1,7 @@
-"""Ten thousand random pairs of a flow and an invoice, over zones and years, always the same ones: no reminder early, doubled,
-outside its window, or at a higher severity because somebody paid a part."""
+"""Random pairs of a flow and an invoice, over zones and years, always the same ones: no reminder early, doubled, outside its
+window, or at a higher severity because somebody paid a part. A thousand of them; ten thousand with FULL=1."""
 
+import os
 from collections import Counter
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -17,7 +18,8 @@ from services.scheduler.domain.planning import plan
 from shared.flow import Anchor, Flow
 from shared.states import ReminderState
 
-FLOWS, INVOICES = 400, 25
+FULL = os.environ.get("FULL", "0") not in ("", "0")
+FLOWS, INVOICES = (400 if FULL else 40), 25
 PLACES = (
     ("Europe/Berlin", "DE"), ("America/Bogota", "CO"), ("America/Havana", "CU"), ("Africa/Cairo", "EG"), ("Asia/Beirut", "LB"),
     ("Australia/Lord_Howe", "AU"), ("Pacific/Chatham", "NZ"), ("America/St_Johns", "CA"), ("Pacific/Kiritimati", "KI"),
@@ -31,8 +33,9 @@ def clock(minute):
     return f"{minute // 60:02}:{minute % 60:02}"
 
 
-def random_flow(dice):
-    """Steps in the order of their days, as verification asks for; all that the language knows around dates."""
+def random_flow(dice, more=lambda opens, closes: {}):
+    """Steps in the order of their days, as verification asks for; all that the language knows around dates. `more`: what
+    else it says, from its window's minutes."""
     steps: list[dict[str, object]] = [
         {"id": "deliver", "when": {"on": "issue"}, "message": "m", "channels": ["email"], "requires_open": False}
     ]
@@ -62,14 +65,17 @@ def random_flow(dice):
             if kind == "channels" and dice.random() < 0.2:
                 steps[-1]["then"] = {"message": "m", "channels": ["sms"]}
     opens = dice.randint(0, 1200)
-    window = {"from": clock(opens), "to": clock(dice.randint(opens + 40, 1440)), "days": dice.sample(DAYS, dice.randint(1, 7)),
+    closes = dice.randint(opens + 40, 1440)
+    window = {"from": clock(opens), "to": clock(closes), "days": dice.sample(DAYS, dice.randint(1, 7)),
               "holidays": dice.choice(["avoid", "ignore"])}  # fmt: skip
     catch_up = {"missed": dice.choice(["send_late", "skip", "latest_only"]), "max_late": f"P{dice.randint(0, 9)}D"}
-    return Flow.parse({"name": "f", "contact_window": window, "catch_up": catch_up, "steps": steps})
+    return Flow.parse(
+        {"name": "f", "contact_window": window, "catch_up": catch_up, "steps": steps} | more(opens, closes)
+    )
 
 
-def random_invoice(dice):
-    zone, country = dice.choice(PLACES)
+def random_invoice(dice, place=None):
+    zone, country = place or dice.choice(PLACES)
     issue = date(2026, 1, 1) + timedelta(days=dice.randint(0, 1095))
     dues = sorted(issue + timedelta(days=dice.randint(0, 60)) for _ in range(dice.choice([1, 1, 2])))
     parts = tuple(Installment(no, due, Decimal(100)) for no, due in enumerate(dues, start=1))
@@ -114,7 +120,7 @@ def live(rows):
     return [row for row in rows if row.state is ReminderState.PENDING]
 
 
-def test_ten_thousand_invoices_are_never_reminded_early_doubled_or_at_the_wrong_hour():
+def test_random_invoices_are_never_reminded_early_doubled_or_at_the_wrong_hour():
     dice, seen = Random(20261122), 0
     for _ in range(FLOWS):
         flow = random_flow(dice)
@@ -131,7 +137,7 @@ def test_ten_thousand_invoices_are_never_reminded_early_doubled_or_at_the_wrong_
             nominal = Counter((row.installment_no, row.leg, _nominal(flow, facts, row)) for row in spoken)
             assert max(days.values(), default=0) <= max(nominal.values(), default=0), "two days of the flow on one day"
             seen += 1
-    assert seen == 10_000
+    assert seen == FLOWS * INVOICES
 
 
 def test_a_part_payment_changes_no_step_and_raises_none():
