@@ -166,6 +166,8 @@ async def test_without_a_polled_source_a_reminder_goes_unchecked(polling: Pollin
         (timedelta(minutes=11), "checked_at", False),
         (timedelta(minutes=9), "waived_at", True),
         (timedelta(minutes=11), "waived_at", False),
+        (timedelta(minutes=-1), "checked_at", False),
+        (timedelta(minutes=-1), "waived_at", False),
     ],
 )
 async def test_a_reminder_waits_until_it_was_checked_or_waived(
@@ -186,6 +188,17 @@ async def test_a_reminder_waits_until_it_was_checked_or_waived(
         await polling.check(timedelta(0))
         polling.now += timedelta(seconds=61)
         assert await due(polling) == ["queued", "queued"]
+
+
+async def test_a_clock_that_was_set_back_forgets_what_was_checked_after_it(polling: Polling) -> None:
+    await polling.begin()
+    await polling.poll("100.00")
+    polling.now -= timedelta(hours=2)
+
+    (polled,) = await polling.poll("0.00")
+
+    assert polled.changed, "an answer of now is newer than one of a time that has not come"
+    assert (await polling.state())[2]
 
 
 async def test_what_needs_no_open_invoice_needs_no_check(polling: Polling) -> None:
