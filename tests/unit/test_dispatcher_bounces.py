@@ -1,12 +1,14 @@
 """Hard only on evidence; everything that is no bounce is told apart."""
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.dispatcher.domain.bounce_words import GONE, OTHERWISE
 from services.dispatcher.domain.bounce_words import plain as words_of
 from services.dispatcher.domain.bounces import BounceKind, classify, judge
+from tests.bounce_accuracy.__main__ import ENOUGH, JUDGED, LABELS, RIGHT, labels
 from tests.doubles.bounces import dsn, plain
 
 
@@ -164,6 +166,18 @@ def test_what_is_kept_of_a_mail_fits_into_a_database(mail: bytes) -> None:
 
 def test_a_reply_of_a_person_is_kept_as_unknown() -> None:
     assert BounceKind.UNKNOWN == classify(plain("Re: Factura", "I paid 550 euros yesterday", "ana@customer.test")).kind
+
+
+def test_every_label_of_the_measured_mails_is_one_that_the_measure_knows_and_is_given_once() -> None:
+    named = [
+        name
+        for kinds in yaml.safe_load(LABELS.read_text()).values()
+        for names in kinds.values()
+        for name in names.split()
+    ]
+    assert sorted(labels()) == sorted(named)
+    assert set(labels().values()) == set(RIGHT)
+    assert len([kind for kind in labels().values() if kind in JUDGED]) >= ENOUGH
 
 
 @given(st.binary(max_size=2000))
