@@ -10,6 +10,7 @@ from shared.flow.ground import MOST_A_WEEK, Ground
 from shared.flow.notation import write_duration
 from shared.flow.pace import WEEK, Busiest, busiest, contacts, mondays_to_sunday, spoken_days
 from shared.flow.spec import Flow
+from shared.kernel.caps import NO_CAPS
 
 Found = Iterator[tuple[tuple[str | int, ...], str]]
 DAY = timedelta(days=1)
@@ -17,7 +18,7 @@ DAY = timedelta(days=1)
 
 def too_many_contacts(flow: Flow, ground: Ground) -> Found:
     """more contacts within a week than allowed"""
-    found, own, common = busiest(flow, WEEK), flow.caps and flow.caps.per_week, ground.caps.per_week
+    found, own, common = busiest(flow, WEEK), NO_CAPS.within(flow.caps).per_week, ground.caps.per_week
     allowed = ground.caps.within(flow.caps).per_week or MOST_A_WEEK
     if found.contacts > allowed:
         detail = f"up to {found.contacts} messages go to a customer within {WEEK} days ({_from(found)})"
@@ -26,7 +27,7 @@ def too_many_contacts(flow: Flow, ground: Ground) -> Found:
 
 def too_many_a_day(flow: Flow, ground: Ground) -> Found:
     """more contacts on a day than allowed"""
-    found, own, common = busiest(flow, 1), flow.caps and flow.caps.per_day, ground.caps.per_day
+    found, own, common = busiest(flow, 1), NO_CAPS.within(flow.caps).per_day, ground.caps.per_day
     allowed = ground.caps.within(flow.caps).per_day
     if allowed is not None and found.contacts > allowed:
         detail = f"up to {found.contacts} messages go to a customer on one day ({_when(found)})"

@@ -8,8 +8,9 @@ import pytest
 
 from services.scheduler.domain.course import Held
 from services.scheduler.domain.forecast import forecast
-from services.scheduler.domain.tally import Counted, Reach, Tally
-from shared.flow import ConditionInputs, shipped
+from services.scheduler.domain.tally import Counted, Reach, Tally, Used
+from shared.flow import ConditionInputs, Flow, shipped
+from shared.kernel.caps import Caps
 from shared.routing import ContactKind, ContactPoint, Offer
 from tests.unit.planning_facts import at, flow, invoice, step
 
@@ -124,3 +125,60 @@ def test_an_old_issue_date_changes_nothing_of_what_lies_ahead():
     assert made.sends[date(2026, 12, 16), "email"] == 50
     young = tally(flow(step("early", days=10, before="due")), counted("2026-12-14"))
     assert sum(young.sends.values()) == 0
+
+
+OWED = [("2026-12-21", 1), ("2026-12-21", 1), ("2026-12-21", 2), ("2026-12-22", 1)]  # due date, customer
+REMINDER = flow(step("due", on="due"), step("later", days=3, after="due"))
+
+
+def of_customers(made, **changes):
+    made.add(counted(due, customer=customer, creditor=1, **changes) for due, customer in OWED)
+    made.close()
+    return made
+
+
+def joined(**top):
+    return Flow.parse(REMINDER.to_dict() | top)
+
+
+def days(made):
+    return {str(day)[5:]: count for (day, _), count in sorted(made.sends.items())}
+
+
+def test_what_rides_along_is_no_message_and_costs_nothing():
+    made = of_customers(Tally(joined(group="customer"), OFFERS, NOW, NOW + timedelta(days=30)))
+    assert days(made) == {"12-21": 2, "12-22": 1, "12-24": 2, "12-28": 1}
+    assert dict(made.rode_along) == {"due": 1, "later": 1}
+    assert sum(made.costs.values()) == Decimal("0.006")
+
+
+def test_what_is_over_a_cap_goes_on_a_later_day_and_is_counted_with_its_step():
+    owed = [counted("2026-12-21", customer=1), counted("2026-12-21", customer=1)]
+    made = tally(joined(caps={"per_day": 1}), *owed, days=30)
+    assert days(made) == {"12-21": 1, "12-22": 1, "12-24": 1, "12-28": 1}
+    assert (dict(made.moved), dict(made.skipped)) == ({("due", "cap"): 1, ("later", "cap"): 1}, {})
+
+
+def test_what_waits_for_too_long_is_left_out_as_it_would_be():
+    owed = [counted("2026-12-21", customer=1) for _ in range(3)]
+    made = tally(joined(caps={"per_week": 1}), *owed, days=30)
+    assert days(made) == {"12-21": 1, "12-28": 1}
+    assert dict(made.skipped) == {("due", "superseded"): 2, ("later", "too_late"): 2}
+
+
+def test_the_caps_of_the_deployment_count_too_and_so_does_what_went_before():
+    used = Used(NOW, date(2026, 12, 7), 1, date(2026, 12, 7), 2)
+    today = [counted("2026-12-04", customer=1, used=used)]
+    for caps, sent in ((Caps(), {"12-07": 1}), (Caps(per_day=1), {"12-08": 1}), (Caps(per_week=2), {})):
+        made = Tally(flow(step("later", days=3, after="due")), OFFERS, NOW, NOW + timedelta(days=5), caps)
+        made.add(today)
+        made.close()
+        assert days(made) == sent, caps
+
+
+def test_customers_are_alike_only_where_all_that_they_owe_is():
+    made = Tally(joined(group="customer"), OFFERS, NOW, NOW + timedelta(days=30))
+    for customer in range(1, 40):
+        made.add([counted("2026-12-21", customer=customer, creditor=1)] * (2 if customer % 2 else 1))
+    made._next_customer()
+    assert sorted(made._alike.values()) == [19, 20]
