@@ -8,7 +8,8 @@ from itertools import pairwise
 from random import Random
 
 from services.scheduler.domain.contacted import Contacted
-from services.scheduler.domain.course import Course, Debt, Held
+from services.scheduler.domain.course import Course
+from services.scheduler.domain.debts import Debt, Held
 from services.scheduler.domain.forecast import forecast
 from services.scheduler.domain.planned import THEN_LEG
 from shared.flow import Anchor

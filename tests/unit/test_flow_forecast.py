@@ -6,9 +6,10 @@ from decimal import Decimal
 
 import pytest
 
-from services.scheduler.domain.course import Held
+from services.scheduler.domain.alike import Counted, Reach, Used
+from services.scheduler.domain.debts import Held
 from services.scheduler.domain.forecast import forecast
-from services.scheduler.domain.tally import Counted, Reach, Tally, Used
+from services.scheduler.domain.tally import Tally
 from shared.flow import ConditionInputs, Flow, shipped
 from shared.kernel.caps import Caps
 from shared.routing import ContactKind, ContactPoint, Offer

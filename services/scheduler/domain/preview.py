@@ -10,7 +10,8 @@ from datetime import datetime
 from decimal import Decimal
 
 from services.scheduler.domain.contacted import Contacted
-from services.scheduler.domain.course import Course, Debt, Fate
+from services.scheduler.domain.course import Course
+from services.scheduler.domain.debts import Debt, Fate
 from services.scheduler.domain.forecast import Forecast
 from services.scheduler.domain.planned import THEN_LEG, InvoiceFacts, PlannedReminder
 from shared.flow import Anchor, ConditionInputs, Flow, Verdict, judge

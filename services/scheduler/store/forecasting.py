@@ -10,9 +10,9 @@ from functools import lru_cache
 
 import asyncpg
 
-from services.scheduler.domain.course import Held
+from services.scheduler.domain.alike import Counted, Reach, Used
+from services.scheduler.domain.debts import Held
 from services.scheduler.domain.planned import Installment, RowKey
-from services.scheduler.domain.tally import Counted, Reach, Used
 from shared.flow import ConditionInputs
 from shared.routing import ContactKind, ContactPoint
 
