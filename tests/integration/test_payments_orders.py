@@ -17,7 +17,7 @@ from tests.doubles.erp_books import ErpBooks, erp_books
 from tests.integration.payments_running import BEARER, Payments, event, payments_running
 from tests.statement_files import Line, camt
 
-EXAMPLES = 2_000 if os.environ.get("FULL", "0") not in ("", "0") else 30
+EXAMPLES = 1_000 if os.environ.get("FULL", "0") not in ("", "0") else 30
 KINDS = ("paid", "partial", "duplicate", "reversed", "pending", "statement", "poll")
 AMOUNTS = ("70.00", "50.00")
 OWED = Decimal(120)
