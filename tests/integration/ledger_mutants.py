@@ -260,6 +260,24 @@ MUTANTS = (
         "CASE WHEN k.day >= l.today THEN k.day_n ELSE 0 END",
         "CASE WHEN k.day = l.today THEN k.day_n ELSE 0 END",
     ),
+    Mutant(
+        "what is written off takes the place of money",
+        "test_what_a_bank_kept_is_written_off_and_makes_way_for_money",
+        "WHERE n.invoice_id = v_invoice.id AND n.amount > n.credited + n.allocated",
+        "WHERE n.invoice_id = v_invoice.id AND n.open_amount > 0",
+    ),
+    Mutant(
+        "a fee has no bound",
+        "test_nothing_beyond_the_tolerance_is_written_off",
+        "CASE WHEN p.lacks <= p.due * b.percent / 100 AND",
+        "CASE WHEN true OR p.lacks <= p.due * b.percent / 100 AND",
+    ),
+    Mutant(
+        "what was written off once stays",
+        "test_a_reversal_undoes_what_was_written_off_and_asks_for_a_new_plan",
+        "AND (n.written_off > 0 OR (n.allocated > 0 AND n.open_amount > 0))",
+        "AND n.allocated > 0 AND n.open_amount > 0",
+    ),
 )
 
 

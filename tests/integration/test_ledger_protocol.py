@@ -747,3 +747,32 @@ async def test_a_payment_of_an_event_heard_before_is_not_fresh(world: World) -> 
 async def test_money_never_becomes_more_than_is_owed(world: World) -> None:
     with pytest.raises(asyncpg.CheckViolationError):
         await world.db.execute("UPDATE installment SET allocated = amount + 1")
+
+
+async def written_off(world: World) -> tuple[Decimal, bool]:
+    """What is written off, and whether the invoice is settled."""
+    row = await world.db.fetchrow(
+        "SELECT sum(n.written_off), i.settled_at IS NOT NULL FROM installment n JOIN invoice i ON i.id = n.invoice_id GROUP BY i.id"
+    )
+    assert row
+    return row[0], row[1]
+
+
+async def test_what_a_bank_kept_is_written_off_and_makes_way_for_money(world: World) -> None:
+    await world.pay("97.00")
+    assert await written_off(world) == (3, True)
+    await world.pay("10.00")
+    assert await written_off(world) == (0, True)
+    assert await world.db.fetchval("SELECT sum(allocated) FROM installment") == 100
+
+
+async def test_nothing_beyond_the_tolerance_is_written_off(world: World) -> None:
+    await world.pay("94.00")
+    assert await written_off(world) == (0, False)
+
+
+async def test_a_reversal_undoes_what_was_written_off_and_asks_for_a_new_plan(world: World) -> None:
+    said = await world.pay("97.00")
+    await world.reverse(said)
+    assert await written_off(world) == (0, False)
+    assert await world.db.fetchval("SELECT replan_at IS NOT NULL FROM invoice")

@@ -196,7 +196,8 @@ async def test_what_is_written_off_is_a_function_of_the_money_and_of_no_order(
 def reckoned(parts: tuple[str, ...], payments: list[tuple[str, str | None]]) -> list[tuple[Decimal, ...]]:
     """(allocated, written off, open) of each installment, by the rule as a person would say it."""
     money = sum((net(Decimal(amount), back) for amount, back in payments), Decimal(0))
-    rows, kept = [], Decimal(0)
+    rows: list[tuple[Decimal, ...]] = []
+    kept = Decimal(0)
     for part in map(Decimal, parts):
         allocated = min(money, part)
         money -= allocated
