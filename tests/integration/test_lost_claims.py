@@ -16,7 +16,7 @@ async def test_a_claim_whose_answer_is_lost_is_given_back_and_goes_once(database
             _, queued = await made.due()
             wire.words = f"{gethostname()}-".encode()
             await made.publish(queued)
-            await made.until("SELECT state = 'notsent' FROM attempt WHERE reminder_id = $1", queued)
+            await made.until("SELECT state = 'notsent' FROM attempt WHERE reminder_id = $1", queued, within=100.0)
 
             assert (wire.cuts, await made.state(queued)) == (1, ("pending", None))
             assert made.smtp.mails == []

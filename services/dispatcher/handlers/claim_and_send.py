@@ -202,8 +202,8 @@ class ClaimAndSend:
             try:
                 async with self._db.connection() as connection:
                     found = await held(connection, mark, ids)
-            except Exception as error:  # the database may be away for long: what it holds is looked for when it is back
-                log.warning("lost_claim_not_seen", exc_info=error)
+            except Exception as error:  # noqa: BLE001 the database may be away for long, and is asked when it is back
+                log.warning("lost_claim_not_seen", error=f"{type(error).__name__}: {error}"[:200])
                 until = monotonic() + LATE_COMMIT
             else:
                 for key, fence in found:
