@@ -21,7 +21,7 @@ PARKED: Final = "dunnock.parked.v1"
 QUEUES: Final = (URGENT, BULK)
 """The queues that a service may publish to."""
 
-MAX_IDS: Final = 200
+MAX_IDS: Final = 100
 MAX_ID: Final = 2**63 - 1
 MAX_BYTES: Final = 16_384
 
@@ -32,7 +32,7 @@ class BadMessage(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RemindersDue:
-    """These reminders are queued: look at them, claim them, send them. 1 to 200 reminder ids."""
+    """These reminders are queued: look at them, claim them, send them. 1 to 100 reminder ids."""
 
     ids: list[int]
 

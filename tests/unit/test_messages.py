@@ -59,8 +59,8 @@ def test_the_contract_takes_what_is_sent(message: RemindersDue) -> None:
 
 
 def test_a_message_of_too_many_ids_cannot_be_made() -> None:
-    with pytest.raises(BadMessage, match="201 ids; a message carries 1 to 200"):
-        RemindersDue(list(range(1, 202)))
+    with pytest.raises(BadMessage, match="101 ids; a message carries 1 to 100"):
+        RemindersDue(list(range(1, 102)))
 
 
 def test_the_contract_names_the_same_queues() -> None:
