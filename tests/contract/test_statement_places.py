@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
 from services.payments.adapters.registry import reader_of
 from services.payments.domain.matching import Rules
@@ -112,30 +113,21 @@ async def test_one_that_cannot_be_read_is_told_waits_ever_longer_and_holds_up_no
     rig.put("1.xml", file("B1"))
     rig.hide("1.xml")
     rig.put("2.xml", file("B2"))
-    assert [await taker(bank, rig, source).look() for _ in range(2)] == [2, 0]
-    assert await bank.open_amounts(made.id) == [Decimal(90)]
-    pauses = [await pause_of(bank, "1.xml")]
-    for _ in range(3):
-        await due(bank)
-        assert await taker(bank, rig, source).look() == 1
-        pauses.append(await pause_of(bank, "1.xml"))
-    assert pauses == [15, 30, 60, 120]
+    with structlog.testing.capture_logs() as logs:
+        assert [await taker(bank, rig, source).look() for _ in range(2)] == [2, 0]
+        assert await bank.open_amounts(made.id) == [Decimal(90)]
+        for _ in range(3):
+            await due(bank)
+            assert await taker(bank, rig, source).look() == 1
+    told = [line for line in logs if line["event"] == "statement_file_not_read"]
+    assert [(line["file"], line["again_in"]) for line in told] == [("1.xml", 15 * 2**n) for n in range(4)]
+    assert {(name, tries, said) for name, tries, _, said in await waiting(bank) if name == "1.xml"} == {
+        ("1.xml", 4, told[-1]["hint"])
+    }
     rig.show("1.xml", file("B1"))
     await due(bank)
     await taker(bank, rig, source).look()
     assert await bank.open_amounts(made.id) == [Decimal(80)]
-
-
-async def pause_of(bank: Payments, name: str) -> int:
-    """In whole seconds, as it was set."""
-    row = await bank.owner.fetchrow(
-        "SELECT round(extract(epoch FROM due_at - clock_timestamp()) / 15) * 15, said FROM statement_file"
-        " WHERE name = $1 AND done_at IS NULL",
-        name,
-    )
-    assert row is not None
-    assert row[1]
-    return int(row[0])
 
 
 async def test_a_reader_that_breaks_costs_its_file_a_pause_and_the_others_nothing(

@@ -57,7 +57,7 @@ async def store() -> AsyncIterator[ObjectStore]:
 
 
 def client(guard: Guard) -> httpx.AsyncClient:
-    CLIENTS.append(guarded_client(guard, max_bytes=LARGEST, timeout=5))
+    CLIENTS.append(guarded_client(guard, max_bytes=LARGEST, timeout=60))
     return CLIENTS[-1]
 
 
@@ -365,11 +365,11 @@ async def test_stopping_does_not_wait_for_a_store_that_hangs(bank: Payments, sto
     await put(bank, "s3", {"kind": "statement", "bucket": store.settings()})
     watching = watch(bank, None)
     await watching.turn()
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         await reached.wait()
         began = time.monotonic()
         await watching.stop()
-    assert time.monotonic() - began < 4  # the client would wait for 5 seconds
+    assert time.monotonic() - began < 30  # the client would wait for 60
     store.release.set()
 
 

@@ -7,7 +7,7 @@ ever longer and holds up no other; what dies in between costs a second reading, 
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -122,8 +122,9 @@ class PickUp:
     async def _renew(self, claimed: Claimed) -> None:
         while True:
             await asyncio.sleep(LEASE.total_seconds() / 4)
-            async with self.recorder.db.connection() as connection:
-                await put_off(connection, claimed, LEASE)
+            with suppress(Exception):  # the database may be away: the next time comes before the lease ends
+                async with self.recorder.db.connection() as connection:
+                    await put_off(connection, claimed, LEASE)
 
 
 def _told(taken: Taken) -> str:
