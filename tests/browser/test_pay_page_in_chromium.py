@@ -10,7 +10,7 @@ import pytest
 from services.payments.api.voices import LANGUAGES
 from tests.browser.chromium import installed
 from tests.browser.shop import DESK, OPEN_ALL, PHONE, Shop, faults, picture, served, shop_open
-from tests.doubles.stripe_api import stripe_api
+from tests.doubles.stripe_api import early_in_the_half_hour, stripe_api
 from tests.integration.payments_running import BEARER
 
 pytestmark = pytest.mark.skipif(
@@ -145,6 +145,7 @@ async def test_the_keyboard_reaches_everything_and_shows_where_it_is(shop: Shop)
 
 async def test_the_pay_button_leads_over_stripe_and_back_without_a_script(shop: Shop) -> None:
     made = await shop.owing(payment_url=None)
+    await early_in_the_half_hour()
     async with stripe_api() as stripe:
         stripe.tell = lambda body, headers: shop.payments.http.post(
             "/v1/webhooks/stripe", content=body, headers=headers

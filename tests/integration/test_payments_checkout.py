@@ -13,7 +13,7 @@ from services.payments.domain.checkout import NotOpened, Purchase, ask
 from services.payments.domain.source_settings import Checkout
 from shared.outgoing import LOOPBACK, Allowed, Guard, guarded_client
 from tests import factories
-from tests.doubles.stripe_api import KEY, StripeApi, stripe_api
+from tests.doubles.stripe_api import KEY, StripeApi, early_in_the_half_hour, stripe_api
 from tests.factories import Made
 from tests.integration.payments_running import BEARER, Payments, event, payments_running
 
@@ -69,6 +69,7 @@ async def test_a_click_leads_to_a_page_for_what_is_owed_and_its_payment_settles_
 async def test_whoever_clicks_twice_comes_to_the_same_page_until_another_amount_is_owed(
     shop: Payments, stripe: StripeApi
 ) -> None:
+    await early_in_the_half_hour()
     await configure(shop, stripe.settings())
     made = await factories.invoice(shop.owner)
     first, second = await click(shop, made), await click(shop, made)
@@ -204,7 +205,7 @@ async def test_what_could_never_work_is_refused_when_it_is_set(
 
 async def test_a_provider_that_never_answers_does_not_keep_the_customer_waiting(stripe: StripeApi) -> None:
     stripe.troubles += ["hang", "hang"]
-    pages = StripeCheckout(guarded_client(Guard(Allowed.parse(LOOPBACK)), timeout=0.2), pause=0, deadline=5)
+    pages = StripeCheckout(guarded_client(Guard(Allowed.parse(LOOPBACK)), timeout=2.0), pause=0, deadline=60)
     settings = Checkout(api_key=KEY, api=stripe.origin, page=stripe.origin)
     purchase = Purchase("INV-1", "1", Decimal("10.00"), "EUR", "en", "https://pay.example.com/pay/x")
     with pytest.raises(NotOpened, match="no answer"):
