@@ -66,7 +66,8 @@ def test_a_step_may_say_that_it_goes_also_while_the_erp_does_not_answer(case: Ca
     ]
 
     asked_erp.open_amounts[case.ref] = "100.00"
-    case.world.call("POST", f"/v1/payment-status/{case.ref}/refresh")  # an ERP that failed for long is left alone a while
+    # An ERP that failed for long is left alone for a while.
+    case.world.call("POST", f"/v1/payment-status/{case.ref}/refresh")
     case.clock("day 19")
     assert case.sent() == ["day 10 email kind", "day 19 email hard"]
 
