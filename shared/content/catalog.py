@@ -178,7 +178,9 @@ def shipped(source: TemplateSource) -> str:
 @cache
 def _builtin(message: str, channel: str, language: str) -> CompiledTemplate | None:
     source = builtin_source(message, channel, language)
-    return source and compile_template(source, wording(message, channel, language, shipped(source)))
+    if source is None:
+        return None
+    return compile_template(source, wording(message, channel, language, shipped(source)))
 
 
 def _expanded(layout: str, given: Mapping[str, Any]) -> str:
