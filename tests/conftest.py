@@ -4,11 +4,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.servers.broker import Broker
 from tests.servers.postgres import database_address, made_database, postgres, run
 from tests.servers.rabbitmq import rabbitmq
 from tests.servers.workspace import workspace
+
+PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
+
+
+def pytest_configure() -> None:
+    """By default a logged exception shows every frame's variables, which takes seconds and holds up the loop under test."""
+    said = structlog.get_config()["processors"]
+    structlog.configure(processors=[*said[:-1], PLAIN])
 
 
 @pytest.fixture(scope="session")

@@ -16,11 +16,11 @@ from shared.web.auth import new_key
 @pytest.fixture
 def lines() -> Iterator[io.StringIO]:
     root = logging.getLogger()
-    before = (root.handlers[:], root.level)
+    before, said = (root.handlers[:], root.level), structlog.get_config()
     stream = io.StringIO()
     configure("info", stream=stream)
     yield stream
-    structlog.reset_defaults()
+    structlog.configure(**said)
     root.handlers[:], level = before
     root.setLevel(level)
 
