@@ -82,7 +82,9 @@ class Clerk(Source):
     async def _record(self, kind: str, said: Said) -> None:
         body = {"payment_id": said.key, "amount": said.amount, "currency": said.currency, "invoice_id": said.invoice}
         headers = BEARER | {"Idempotency-Key": f"{kind}-{said.key}"}
-        answer = await self.payments.http.post("/v1/payments", json={"type": f"payment.{kind}", **body}, headers=headers)
+        answer = await self.payments.http.post(
+            "/v1/payments", json={"type": f"payment.{kind}", **body}, headers=headers
+        )
         assert answer.status_code in (200, 201, 202), answer.text
 
 

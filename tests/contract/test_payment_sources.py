@@ -90,7 +90,9 @@ async def test_it_is_heard_only_when_no_hand_off_can_begin_any_more(source: Sour
 
 async def test_a_void_invoice_takes_no_money(source: Source) -> None:
     made = await owed(source.payments)
-    await source.payments.owner.execute("UPDATE invoice SET closed_as = 'void', closed_at = now() WHERE id = $1", made.id)
+    await source.payments.owner.execute(
+        "UPDATE invoice SET closed_as = 'void', closed_at = now() WHERE id = $1", made.id
+    )
     await source.pay(Said(made.ref, RF, "pay-1"))
     assert await source.payments.open_amounts(made.id) == [Decimal(100)]
     assert (await source.payments.invoice(made.id))["settled_at"] is None
