@@ -52,9 +52,9 @@ $$
 DECLARE
   v_now timestamptz := coalesce(p_now, business_now());
 BEGIN
+  PERFORM FROM invoice i WHERE i.id = ANY (p_invoices) ORDER BY i.id FOR NO KEY UPDATE;
   UPDATE installment n SET unknown_at = v_now, waived_at = CASE p_on_unknown WHEN 'send' THEN v_now END
-   WHERE n.id IN (SELECT l.id FROM installment l WHERE l.invoice_id = ANY (p_invoices) AND l.open_amount > 0 ORDER BY l.id
-                   FOR NO KEY UPDATE);
+   WHERE n.invoice_id = ANY (p_invoices) AND n.open_amount > 0;
 
   WITH waits AS (
     UPDATE reminder r SET due_at = v_now + p_for
@@ -906,8 +906,8 @@ $$
 $$;
 
 -- What a bank kept of the money for these invoices, as far as the sources of their payments let it (`fees` in source.config: currency,
--- most, percent, creditors): an installment that money came for and that lacks no more is paid, the rest written off, `most` an invoice
--- in all. A function of what is owed and allocated, reckoned anew after each change: no order of events, and no reversal, leaves a trace.
+-- most, percent, creditors): an installment that money came for and that lacks no more than one of them allows is paid, the rest written
+-- off, `most` an invoice in all. A function of what is owed and allocated, reckoned anew after each change: no order of events, and no reversal, leaves a trace.
 -- Under the invoices' locks, before settle() looks. Its owner's rights: the scheduler changes amounts, and may not read a source.
 CREATE OR REPLACE FUNCTION write_off_fees(p_invoices bigint[], p_now timestamptz) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET plan_cache_mode = force_generic_plan AS
@@ -918,21 +918,23 @@ BEGIN
     RETURN;
   END IF;
   WITH part AS MATERIALIZED (
-    SELECT n.id, n.invoice_id, i.currency, n.due_date, n.no, n.written_off, n.amount - n.credited AS due,
-           CASE WHEN n.allocated > 0 THEN n.amount - n.credited - n.allocated ELSE 0 END AS lacks
-      FROM installment n JOIN invoice i ON i.id = n.invoice_id WHERE n.invoice_id = ANY (p_invoices) AND i.closed_as IS NULL
+    SELECT n.*, sum(n.lacks) OVER (PARTITION BY n.invoice_id ORDER BY n.due_date, n.no) AS so_far FROM (
+      SELECT n.id, n.invoice_id, i.currency, n.due_date, n.no, n.written_off, n.amount - n.credited AS due,
+             CASE WHEN n.allocated > 0 THEN n.amount - n.credited - n.allocated ELSE 0 END AS lacks
+        FROM installment n JOIN invoice i ON i.id = n.invoice_id WHERE n.invoice_id = ANY (p_invoices) AND i.closed_as IS NULL) n
   ), bound AS (
-    SELECT n.invoice_id, max((f ->> 'most')::numeric) AS most, max((f ->> 'percent')::numeric) AS percent
+    SELECT DISTINCT n.invoice_id, (f ->> 'most')::numeric AS most, (f ->> 'percent')::numeric AS percent
       FROM installment n JOIN invoice i ON i.id = n.invoice_id JOIN creditor c ON c.id = i.creditor_id
       JOIN allocation a ON a.installment_id = n.id JOIN payment y ON y.id = a.payment_id JOIN source s ON s.id = y.source_id
      CROSS JOIN LATERAL jsonb_array_elements(s.config -> 'fees') f
      WHERE n.invoice_id = ANY (p_invoices) AND f ->> 'currency' = i.currency
-       AND (f -> 'creditors' = '[]' OR f -> 'creditors' ? c.ref) GROUP BY 1
+       AND (f -> 'creditors' = '[]' OR f -> 'creditors' ? c.ref)
   ), kept AS MATERIALIZED (
     SELECT p.id, p.invoice_id, p.currency, p.written_off AS before,
-           CASE WHEN p.lacks <= p.due * b.percent / 100 AND sum(p.lacks) OVER (PARTITION BY p.invoice_id ORDER BY p.due_date, p.no) <= b.most
+           CASE WHEN EXISTS (SELECT FROM bound b WHERE b.invoice_id = p.invoice_id
+                                AND p.lacks <= p.due * b.percent / 100 AND p.so_far <= b.most)
                 THEN p.lacks ELSE 0 END AS after
-      FROM part p LEFT JOIN bound b ON b.invoice_id = p.invoice_id
+      FROM part p
   ), moved AS (
     UPDATE installment n SET written_off = k.after FROM kept k WHERE n.id = k.id AND k.after <> k.before
   ), again AS (

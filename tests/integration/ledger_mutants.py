@@ -269,8 +269,8 @@ MUTANTS = (
     Mutant(
         "a fee has no bound",
         "test_nothing_beyond_the_tolerance_is_written_off",
-        "CASE WHEN p.lacks <= p.due * b.percent / 100 AND",
-        "CASE WHEN true OR p.lacks <= p.due * b.percent / 100 AND",
+        "AND p.lacks <= p.due * b.percent / 100 AND p.so_far <= b.most",
+        "",
     ),
     Mutant(
         "what was written off once stays",

@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from shared.kernel.caps import Caps
-from shared.ledger.due import queue_due, sweep_leases
+from shared.ledger.due import nobody_knows, queue_due, sweep_leases
 from shared.ledger.money import PaymentRecorded, PaymentSaid, match_by_name, match_waiting, record_payment
 from shared.ledger.send import Claim, Receipt, Recorded, Wanted, claim, receive, record, request_replan
 from tests import factories
@@ -180,6 +180,26 @@ async def test_a_payment_does_not_wait_for_who_only_refers_to_its_invoice(connec
         await factories.reminder(scheduler, made.id, made.installments[0])
         recorded = await record_payment(payments, said(made.ref, "p1", source), window=timedelta(seconds=1))
         assert recorded.fresh
+
+
+async def test_a_payment_and_the_word_that_nobody_knows_do_not_deadlock(connected: Connect) -> None:
+    """Whoever changes installments holds their invoice first: else the two could take them in another order."""
+    payer, asker, watcher = [await connected() for _ in range(3)]
+    made = await factories.invoice(payer, ("50.00", "50.00"))
+    take = "UPDATE installment SET allocated = 1 WHERE id = $1"
+    async with payer.transaction():
+        await payer.execute("SELECT FROM invoice WHERE id = $1 FOR NO KEY UPDATE", made.id)
+        await payer.execute(take, made.installments[1])
+        asking = asyncio.create_task(nobody_knows(asker, [made.id], "send", timedelta(minutes=10)))
+        async with asyncio.timeout(60):
+            while not await watcher.fetchval("SELECT pg_blocking_pids($1) <> '{}'", asker.get_server_pid()):
+                await asyncio.sleep(0.01)
+        await payer.execute(take, made.installments[0])
+    await asking
+    waived = await watcher.fetchval(
+        "SELECT bool_and(waived_at IS NOT NULL) FROM installment WHERE invoice_id = $1", made.id
+    )
+    assert waived
 
 
 async def test_a_payment_and_its_invoice_in_the_same_moment_find_each_other(connected: Connect) -> None:

@@ -130,6 +130,14 @@ async def test_the_tolerance_is_of_its_source_its_currency_and_its_creditors(ban
     assert [await written_off(bank, made) for made in (others, named, dollars)] == [[0], [3], [19]]
 
 
+async def test_one_tolerance_has_to_allow_it_and_not_a_part_of_one_and_a_part_of_another(bank: Payments) -> None:
+    await tolerate(bank, {**EUR, "most": "20", "percent": "1"}, {**EUR, "most": "2", "percent": "20"})
+    much, little, large = [await factories.invoice(bank.owner, (amount,)) for amount in ("100.00", "10.00", "1000.00")]
+    for made, amount in ((much, "85.00"), (little, "8.00"), (large, "990.00")):
+        await came(bank, made, amount, made.ref)
+    assert [await written_off(bank, made) for made in (much, little, large)] == [[0], [2], [10]]
+
+
 async def test_an_erp_that_lowers_the_amount_pays_by_its_own_word(bank: Payments) -> None:
     made = await factories.invoice(bank.owner)
     await came(bank, made, "97.00")
