@@ -60,6 +60,7 @@ def test_a_body_is_filled_in_and_stays_json() -> None:
         ({"open": 0}, "EUR", {"open_amount": "open"}, Open(Decimal(0))),
         ({"open": 1250}, "EUR", {"open_amount": "open", "amount": "minor"}, Open(Decimal("12.50"))),
         ({"open": 1250}, "JPY", {"open_amount": "open", "amount": "minor"}, Open(Decimal(1250))),
+        ({"open": 1250.0}, "EUR", {"open_amount": "open", "amount": "minor"}, Open(Decimal("12.50"))),
         ({"state": "PAID"}, "EUR", {"paid": "state == 'PAID'"}, Open(Decimal(0))),
         ({"state": "SENT"}, "EUR", {"paid": "state == 'PAID'"}, Open(None)),
         ({"open": None, "paid": True}, "EUR", {"open_amount": "open", "paid": "paid"}, Open(Decimal(0))),
@@ -75,12 +76,21 @@ def test_an_answer_is_read(answer: Any, currency: str, reading: dict[str, str], 
 @pytest.mark.parametrize(
     "answer",
     [{}, None, [], "paid", {"open": "a lot"}, {"open": "NaN"}, {"open": -1}, {"open": "12.505"}, {"open": True},
-     {"paid": "yes"}, {"paid": 1}, {"open": "1e400"}, {"open": {"value": 1}}],
+     {"paid": "yes"}, {"paid": 1}, {"open": "1e400"}, {"open": {"value": 1}}, {"open": "1_250"}],
 )  # fmt: skip
 def test_what_cannot_be_read_is_no_answer(answer: Any) -> None:
     asked = settings()
     (question,) = questions(asked, [debt(1)])
     assert isinstance(words(asked, question, answer)[1], Unknown)
+
+
+@pytest.mark.parametrize(
+    "amount", [0.75, 1250.5, "0.75", "1_250", "12 50", "1e-1", "1e999999999", "1e-999999999", "1e15", "9" * 5000]
+)
+def test_smallest_units_with_a_fraction_are_no_answer_and_pay_nothing(amount: Any) -> None:
+    asked = settings(read={"open_amount": "open", "amount": "minor"})
+    (question,) = questions(asked, [debt(1)])
+    assert isinstance(words(asked, question, {"open": amount})[1], Unknown)
 
 
 def test_another_currency_is_no_answer() -> None:

@@ -119,9 +119,10 @@ def _amount(value: Any, currency: str, *, minor: bool) -> Word:
     try:
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise ValueError
-        amount = Decimal(from_minor(int(value), currency)) if minor else Decimal(str(value))
-        if not 0 <= amount < LARGEST:
+        said = Decimal(str(value))
+        if "_" in str(value) or not 0 <= said < LARGEST or (minor and said != int(said)):
             raise ValueError
+        amount = Decimal(from_minor(int(said), currency)) if minor else said
         check_minor_units(amount, currency)
     except (ValueError, InvalidOperation):
         return Unknown("the open amount is not an amount of the invoice's currency")
