@@ -122,6 +122,21 @@ async def test_what_is_wrong_with_the_header_is_said(line: Line, shown: Any, say
     assert await line.payments.counts() == (0, 0)
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong"),
+    [
+        (b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x05"),
+        (b"\x2a\x86\x48\xce\x3d\x04\x03\x02", b"\x2a\x86\x48\xce\x3d\x04\x03\x7f"),
+    ],
+    ids=["of a version that there is not", "signed in a way that nobody knows"],
+)
+async def test_an_odd_certificate_is_refused_like_any_other(line: Line, right: bytes, wrong: bytes) -> None:
+    await line.asks(authorities=[AUTHORITY.pem], names=["webhooks.bank.example"])
+    assert right in BANK.der
+    odd = base64.b64encode(BANK.der.replace(right, wrong)).decode()
+    assert (await line.say({"Client-Cert": f":{odd}:"})).status_code == 403
+
+
 async def test_who_does_not_hold_the_secret_hears_nothing_of_certificates(line: Line) -> None:
     await line.asks(fingerprints=[BANK.fingerprint])
     answer = await line.say({}, secret=new_secret())

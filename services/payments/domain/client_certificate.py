@@ -6,7 +6,6 @@ that the sender holds the key, by the handshake. Pure.
 """
 
 import base64
-import binascii
 from collections.abc import Sequence
 from datetime import datetime
 from urllib.parse import unquote_to_bytes
@@ -50,7 +49,7 @@ def _read(header: str, value: bytes) -> x509.Certificate | None:
         if len(text) < 3 or (text[:1], text[-1:]) != (b":", b":"):
             return None
         return x509.load_der_x509_certificate(base64.b64decode(text[1:-1], validate=True))
-    except (ValueError, binascii.Error):
+    except (ValueError, x509.InvalidVersion):
         return None
 
 
