@@ -20,7 +20,7 @@ from services.payments.adapters.folder import Folder
 from services.payments.adapters.registry import reader_of
 from services.payments.domain.bucket_settings import BucketSettings
 from services.payments.domain.matching import Rules
-from services.payments.domain.pick_up import LARGEST, Ended, FilePlace, Found, NotNow, Place, pause
+from services.payments.domain.pick_up import LARGEST, Ended, FilePlace, Found, Gone, NotNow, Place, pause
 from services.payments.handlers.pick_up import PickUp
 from services.payments.handlers.record_payment import PaymentRecorder
 from services.payments.handlers.watch_places import Watch
@@ -381,3 +381,38 @@ def test_pauses_grow_to_an_hour(tries: int) -> None:
 async def test_a_bucket_is_only_read(store: ObjectStore) -> None:
     assert await bucket(store).put_away(Found("1.xml", "v"), Ended.BOOKED, "") is False
     assert store.asked == []
+
+
+async def test_a_file_that_is_replaced_while_it_is_read_is_read_again_and_not_moved_away(folder: FolderRig) -> None:
+    folder.put("a.sta", b"first")
+    place = folder.place()
+    (found,) = [each async for page in place.pages("") for each in page]
+    async with place.open(found) as file:
+        assert file.read() == b"first"
+        folder.take_away("a.sta")
+        folder.put("a.sta", b"the second")
+    assert await place.put_away(found, Ended.BOOKED, "read")
+    assert (folder.path / "a.sta").read_bytes() == b"the second"
+    (again,) = [each async for page in place.pages("") for each in page]
+    assert again.version != found.version
+
+
+async def test_what_was_no_file_and_is_not_there_any_more_is_forgotten(folder: FolderRig) -> None:
+    (folder.path / "new").mkdir()
+    place = folder.place()
+    (found,) = [each async for page in place.pages("") for each in page]
+    (folder.path / "new").rmdir()
+    with pytest.raises(Gone):
+        async with place.open(found):
+            pass
+
+
+async def test_the_word_on_a_file_takes_no_other_files_place(folder: FolderRig) -> None:
+    place = folder.place()
+    for name in ("a.txt", "a"):
+        folder.put(name, name.encode())
+        (found,) = [each async for page in place.pages("") for each in page]
+        await place.put_away(found, Ended.BOOKED, "read")
+    assert (folder.path / "done" / "a.txt").read_bytes() == b"a.txt"
+    kept = {path.read_text() for path in (folder.path / "done").iterdir()}
+    assert kept == {"a.txt", "a", "read"}

@@ -45,7 +45,7 @@ class Folder:
     @asynccontextmanager
     async def open(self, found: Found) -> AsyncIterator[BinaryIO]:
         if found.version in _NO_FILE:
-            raise NotNow(_NO_FILE[found.version])
+            raise NotNow(_NO_FILE[found.version]) if found in await asyncio.to_thread(self._waiting) else Gone
         file = await asyncio.to_thread(self._opened, found)
         try:
             yield file
@@ -68,18 +68,21 @@ class Folder:
 
     async def put_away(self, found: Found, ended: Ended, said: str) -> bool:
         try:
-            await asyncio.to_thread(self._move, found.name, self._path / ENDS[ended], said)
+            await asyncio.to_thread(self._move, found, self._path / ENDS[ended], said)
         except FileNotFoundError:
-            return True  # somebody took it away
+            return True  # somebody took it away, or put another one in its place, which nobody has read
         except OSError as error:
             raise NotNow(f"it was read, but cannot be moved to {ENDS[ended]!r}: {_said(error)}") from None
         return True
 
-    def _move(self, name: str, folder: Path, said: str) -> None:
+    def _move(self, found: Found, folder: Path, said: str) -> None:
         """A name that is there already is kept apart by the time."""
         folder.mkdir(exist_ok=True)
-        kept = name if not (folder / name).exists() else f"{time.time_ns()}-{name}"
-        (self._path / name).rename(folder / kept)
+        names = found.name, f"{found.name}.txt"
+        kept = f"{time.time_ns()}-{found.name}" if any((folder / name).exists() for name in names) else found.name
+        if _version(os.lstat(self._path / found.name)) != found.version:
+            raise FileNotFoundError
+        (self._path / found.name).rename(folder / kept)
         (folder / f"{kept}.txt").write_text(said)
 
 
