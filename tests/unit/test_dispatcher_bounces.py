@@ -1,5 +1,7 @@
 """Hard only on evidence; everything that is no bounce is told apart."""
 
+from time import process_time
+
 import pytest
 import yaml
 from hypothesis import given
@@ -183,6 +185,28 @@ def test_every_label_of_the_measured_mails_is_one_that_the_measure_knows_and_is_
 @given(st.binary(max_size=2000))
 def test_no_mail_breaks_the_reader(raw: bytes) -> None:
     assert classify(raw).kind in BounceKind
+
+
+HEADS = b"From: mailer-daemon@customer.test\r\nSubject: failure notice\r\n"
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        HEADS + b"\r\n" + b"\n" * 500_000,
+        HEADS + b"\r\n" + b"a" * 500_000,
+        HEADS + b"\r\n" + b"5." * 250_000,
+        HEADS + b"Content-Type: multipart/mixed; boundary=a\r\n\r\n" + b"--a\r\n\r\nx\r\n" * 40_000,
+        b"From: " + b"noreply@" * 60_000 + b"\r\n\r\nx",
+        dsn("5.0.0", "x" * 500_000),
+    ],
+    ids=["lines", "word", "numbers", "parts", "sender", "diagnosis"],
+)
+def test_no_mail_keeps_the_reader_busy(mail: bytes) -> None:
+    """A minute and more when each line, or each place in a long word, is read to the end of the mail."""
+    began = process_time()
+    assert classify(mail).kind in {BounceKind.SOFT, BounceKind.UNKNOWN}
+    assert process_time() - began < 20
 
 
 def test_deeply_nested_parts_are_read_in_bounds() -> None:

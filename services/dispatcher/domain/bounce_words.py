@@ -112,7 +112,7 @@ ASKS_WHO_WE_ARE = (
     "confirm your message", "verify your message", "challenge", "confirme su correo", "confirme seu e mail",
     "confirme sua mensagem", "confirme su mensaje",
 )  # fmt: skip
-_ADDRESS = re.compile(r"[^\s<>()\[\]:;,\"]+@[^\s<>()\[\]:;,\"]+")
+_ADDRESS = re.compile(r"(?<![^\s<>()\[\]:;,\"])[^\s<>()\[\]:;,\"]+@[^\s<>()\[\]:;,\"]+")
 _TAG = re.compile(r"<(?=[a-z!/])[^<>@]{0,500}>", re.IGNORECASE)
 _SIGNS = re.compile(r"[\W_]+")
 

@@ -33,6 +33,8 @@ from services.dispatcher.domain.bounce_words import (
 _READ_BYTES = 512 * 1024
 _READ_PARTS = 40
 _READ_TEXT = 20_000
+_READ_SENDER = 1000
+_READ_LINES = 2000  # for words that no standard orders: read line by line, by many readers
 
 # RFC 3463: the address or its domain is dead; full, too large, content; all others say too little without words.
 # (5.7.17 and 5.7.18: RFC 7293, another owner now; 5.4.310: Exchange, no such domain).
@@ -51,11 +53,11 @@ _CHALLENGERS = (
     "X-ChoiceMail-Registration-Request",
 )
 _QUOTED = re.compile(
-    r"(?im)^\W*(?:this is a copy|here is a copy|below this line|enclosed is a copy|attachment is a copy|the header of the"
+    r"(?im)^[^\w\n]*(?:this is a copy|here is a copy|below this line|enclosed is a copy|attachment is a copy|the header of the"
     r"|(?:start of )?(?:original|returned|unsent) (?:message|mail)|message (?:header|text|body)|header of the source mail"
     r"|received: |return-path: |mime-version: )"
 )
-_QUOTED_LINE = re.compile(r"(?im)^\W*(?:subject|asunto|assunto|betreff|objet): .*")
+_QUOTED_LINE = re.compile(r"(?im)^[^\w\n]*(?:subject|asunto|assunto|betreff|objet): .*")
 _DAEMON = re.compile(r"mailer-daemon|postmaster|mail delivery|bounce|no-?reply@.*mail", re.IGNORECASE)
 
 
@@ -87,7 +89,7 @@ def classify(raw: bytes) -> Bounce:
     """Never raises: a mail that cannot be read is UNKNOWN."""
     try:
         parts = list(islice(message_from_bytes(raw[:_READ_BYTES]).walk(), _READ_PARTS))
-        return replace(_classify(parts[0], parts), original=_original(parts))
+        return replace(_classify(raw, parts), original=_original(parts))
     except Exception as error:  # noqa: BLE001
         # Hostile or broken mail reaches this from anywhere; a crash here would make its sender retry for days.
         return Bounce(BounceKind.UNKNOWN, f"unreadable: {type(error).__name__}")
@@ -116,7 +118,8 @@ def _original(parts: list[Message]) -> str:
     return ""
 
 
-def _classify(mail: Message, parts: list[Message]) -> Bounce:
+def _classify(raw: bytes, parts: list[Message]) -> Bounce:
+    mail = parts[0]
     subject = _subject(mail)
     if any(part.get_content_type() == "message/feedback-report" for part in parts):
         return Bounce(BounceKind.COMPLAINT, subject)
@@ -127,7 +130,7 @@ def _classify(mail: Message, parts: list[Message]) -> Bounce:
         return report
     if _is_automatic_reply(mail, subject):
         return Bounce(BounceKind.OUT_OF_OFFICE, subject)
-    return _from_words(mail, subject, said)
+    return _from_words(raw, mail, subject, said)
 
 
 def _reports(parts: list[Message], said: str) -> Iterator[Bounce]:
@@ -148,8 +151,8 @@ def _action(block: Message) -> str:
 
 
 def _from_block(block: Message, said: str) -> Bounce:
-    action, diagnostic = _action(block), str(block.get("Diagnostic-Code", ""))
-    status = str(block.get("Status", ""))
+    action, diagnostic = _action(block), str(block.get("Diagnostic-Code", ""))[:_READ_TEXT]
+    status = str(block.get("Status", ""))[:_READ_TEXT]
     address = _clip(str(block.get("Original-Recipient") or block.get("Final-Recipient") or ""))
     address = address.rpartition(";")[2].strip(" <>")
     code = _first(_ENHANCED, status)
@@ -188,13 +191,13 @@ def _is_challenge(mail: Message, subject: str, said: str) -> bool:
 
 
 def _by_server(mail: Message) -> bool:
-    return _DAEMON.search(str(mail.get("From", ""))) is not None
+    return _DAEMON.search(str(mail.get("From", ""))[:_READ_SENDER]) is not None
 
 
-def _from_words(mail: Message, subject: str, said: str) -> Bounce:
+def _from_words(raw: bytes, mail: Message, subject: str, said: str) -> Bounce:
     """Servers without the standard report: only what they say themselves counts, not the mail they quote."""
     words, title = plain(said), plain(subject)
-    temporary, permanent = all_failures(mail) if mail.get("From", "").strip() else (set(), set())
+    temporary, permanent = all_failures(_beginning(raw)) if mail.get("From", "").strip() else (set(), set())
     address = _clip(next(iter(sorted(permanent | temporary)), b"").decode("ascii", "replace"))
     code = _first(_ENHANCED, said) or _first(_REPLY_CODE, said)
     if (temporary and not permanent) or says(words, STILL_TRYING):
@@ -206,6 +209,10 @@ def _from_words(mail: Message, subject: str, said: str) -> Bounce:
     enhanced = code if "." in code else ("4.0.0" if code.startswith("4") else "")
     # The subject often repeats that of the mail that came back: it counts only where the text tells nothing.
     return Bounce(judge(enhanced, _telling(said, subject)), _clip(said), code, address)
+
+
+def _beginning(raw: bytes) -> Message:
+    return message_from_bytes(b"\n".join(raw[:_READ_BYTES].split(b"\n", _READ_LINES)[:_READ_LINES]))
 
 
 def _own_words(parts: list[Message]) -> str:
