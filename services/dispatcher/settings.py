@@ -14,7 +14,9 @@ class DispatcherSettings(PriceSettings, ContactSettings):
         "billing@localhost.localdomain", description="sender of mails of creditors without their own"
     )
     mail_domain: str = Field("dunnock.invalid", description="domain of Message-IDs and of return paths for bounces")
-    prefetch: int = Field(2, ge=1, le=100, description="messages (of up to 100 reminders) a dispatcher works on at once")
+    prefetch: int = Field(
+        2, ge=1, le=100, description="messages (of up to 100 reminders) a dispatcher works on at once"
+    )
 
 
 class DistributedDispatcher(DispatcherSettings, BusSettings, DistributedSettings):

@@ -442,7 +442,12 @@ async def test_a_stored_flow_comes_with_its_warnings_and_its_worst_case(app: Sch
         ),
         "no-window": ("", "without a contact_window calls and texts may come at any hour (step 'a'); say one"),
     }
-    assert body["worst_case"] == {"contacts_a_week": 1, "contacts_of_many": None, "messages_a_case": 1, "cost_a_case": "0.051"}
+    assert body["worst_case"] == {
+        "contacts_a_week": 1,
+        "contacts_of_many": None,
+        "messages_a_case": 1,
+        "cost_a_case": "0.051",
+    }
 
 
 async def test_the_language_is_published_and_a_flow_is_read_as_its_page(app: Scheduler):
