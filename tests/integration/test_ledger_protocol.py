@@ -760,19 +760,19 @@ async def written_off(world: World) -> tuple[Decimal, bool]:
 
 async def test_what_a_bank_kept_is_written_off_and_makes_way_for_money(world: World) -> None:
     await world.pay("97.00")
-    assert await written_off(world) == (3, True)
+    assert await written_off(world) == (Decimal(3), True)
     await world.pay("10.00")
-    assert await written_off(world) == (0, True)
+    assert await written_off(world) == (Decimal(0), True)
     assert await world.db.fetchval("SELECT sum(allocated) FROM installment") == 100
 
 
 async def test_nothing_beyond_the_tolerance_is_written_off(world: World) -> None:
     await world.pay("94.00")
-    assert await written_off(world) == (0, False)
+    assert await written_off(world) == (Decimal(0), False)
 
 
 async def test_a_reversal_undoes_what_was_written_off_and_asks_for_a_new_plan(world: World) -> None:
     said = await world.pay("97.00")
     await world.reverse(said)
-    assert await written_off(world) == (0, False)
+    assert await written_off(world) == (Decimal(0), False)
     assert await world.db.fetchval("SELECT replan_at IS NOT NULL FROM invoice")
