@@ -1858,3 +1858,21 @@ $$
            WHERE c.fresh_for IS NOT NULL AND r.requires_open AND unchecked(r.invoice_id, r.installment_id, r.on_unknown, c.fresh_for, p_now))
        + untold()
 $$;
+
+-- === for processes of the version before =========================================================================================
+
+-- What they still call while they end: a dispatcher that could not record would leave what it has sent uncertain. They go one version
+-- later.
+
+CREATE OR REPLACE FUNCTION record(
+  p_now timestamptz, p_ids bigint[], p_fences integer[], p_outcomes text[], p_refs text[], p_details text[], p_retry interval[],
+  p_suppress text[], p_receipt_within interval[], p_costs numeric[], p_missed_limit integer, p_deferred_limit integer,
+  p_broken_limit integer)
+RETURNS bigint[] LANGUAGE sql AS
+$$
+  SELECT record(p_now, p_ids, p_fences, p_outcomes, p_refs, p_details, p_retry, p_suppress, p_receipt_within, p_costs, NULL,
+                p_missed_limit, p_deferred_limit, p_broken_limit)
+$$;
+
+CREATE OR REPLACE FUNCTION postpone_unchecked(p_invoices bigint[], p_for interval, p_now timestamptz) RETURNS void LANGUAGE sql AS
+$$ SELECT nobody_knows(p_invoices, 'hold', p_for, p_now) $$;

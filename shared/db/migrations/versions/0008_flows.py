@@ -9,10 +9,6 @@ branch_labels = None
 depends_on = None
 
 
-RECORD = (
-    "timestamptz, bigint[], integer[], text[], text[], text[], interval[], text[], interval[], numeric[], integer, integer, "
-    "integer"
-)
 PLACE_HOLD = "text, bigint, bigint, text, numeric, timestamptz, interval, timestamptz"
 
 
@@ -21,11 +17,9 @@ def upgrade() -> None:
         "template_version", sa.Column("withdrawn", sa.Boolean, nullable=False, server_default=sa.text("false"))
     )
     op.add_column("attempt", sa.Column("wording", sa.Text))
-    op.execute(f"DROP FUNCTION IF EXISTS record({RECORD})")  # it takes the wordings too now
     op.execute("DROP FUNCTION IF EXISTS hasten(bigint, integer, timestamptz)")  # it takes all that ride on a call
     op.execute(f"DROP FUNCTION IF EXISTS place_hold({PLACE_HOLD})")  # place_stop does it
     op.add_column("reminder", sa.Column("on_unknown", sa.Text))
     op.create_check_constraint(op.f("ck_reminder_on_unknown"), "reminder", "on_unknown IN ('hold', 'send')")
     op.add_column("installment", sa.Column("unknown_at", sa.DateTime(timezone=True)))
     op.execute("DROP FUNCTION IF EXISTS unchecked(bigint, bigint, interval, timestamptz)")  # it asks for on_unknown too
-    op.execute("DROP FUNCTION IF EXISTS postpone_unchecked(bigint[], interval, timestamptz)")  # nobody_knows does it
