@@ -113,6 +113,16 @@ async def test_a_customer_cannot_fill_the_table_through_a_return_path(dispatcher
     assert answers == [*[250] * 19, 452]
 
 
+async def test_automatic_answers_without_end_do_not_fill_the_timeline(dispatcher: Dispatcher) -> None:
+    away = plain("Out of office", "I am away.", "bea@customer.test", Auto_Submitted="auto-replied")
+    await came_back(dispatcher, away)
+    path = str(dispatcher.smtp.mails[-1].mail_from)
+    answers = [(await arrive(dispatcher, path, away))[0] for _ in range(25)]
+
+    assert answers == [250] * 25
+    assert await dispatcher.owner.fetchval("SELECT count(*) FROM event WHERE kind = 'mail.out_of_office'") == 20
+
+
 async def test_the_list_has_pages_and_an_unknown_mail_is_a_404(dispatcher: Dispatcher) -> None:
     await dispatcher.owner.execute(
         "INSERT INTO bounce_mail (recipient, detail, body) SELECT 'x', n::text, 'Subject: x' FROM generate_series(1, 3) n"

@@ -17,9 +17,12 @@ from shared.ledger.send import Receipt, receive, request_replan, riders
 
 RETRY_MISSED = timedelta(minutes=30)
 MISSED_LIMIT = 3
+MOST_NOTES = 20  # of one kind about one reminder: somebody's automatic answers may come without end
 NOTE = """
 INSERT INTO event (at, invoice_id, reminder_id, kind, data)
-SELECT business_now(), r.invoice_id, r.id, $2, $3 FROM reminder r WHERE r.id = $1
+SELECT business_now(), r.invoice_id, r.id, $2, $3 FROM reminder r
+ WHERE r.id = $1 AND (SELECT count(*) FROM event e
+                       WHERE e.invoice_id = r.invoice_id AND e.reminder_id = r.id AND e.kind = $2) < $4
 """
 ENGAGED = """
 WITH fresh AS (
@@ -128,4 +131,6 @@ class TakeBounce:
     async def _note(self, reminder_id: int, fence: int, kind: BounceKind, detail: str) -> None:
         async with self._db.connection() as connection:
             carried = [reminder_id, *(rider for rider, _ in await riders(connection, reminder_id, fence))]
-            await connection.executemany(NOTE, [(each, f"mail.{kind}", {"detail": detail}) for each in carried])
+            await connection.executemany(
+                NOTE, [(each, f"mail.{kind}", {"detail": detail}, MOST_NOTES) for each in carried]
+            )
