@@ -8,16 +8,21 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
 from prometheus_client import REGISTRY
 
 from services.payments.adapters.http_poll import HttpAsker
+from services.payments.api import sources
 from services.payments.handlers.check_payments import PaymentCheck
 from services.payments.handlers.poller import AT_ONCE, BREAKS_AFTER, Poller
+from services.payments.store.polling import keep_payment_check
+from services.payments.store.sources import delete_source
 from shared.outgoing import LOOPBACK, Allowed, Guard, guarded_client
 from tests import factories
 from tests.doubles.erp_books import TOKEN, ErpBooks, erp_books
+from tests.integration.ledger_database import connect
 from tests.integration.payments_running import BEARER, Payments, event, payments_running
 
 SOON = timedelta(minutes=3)
@@ -311,3 +316,41 @@ async def test_when_money_goes_back_the_source_that_called_it_paid_is_asked_agai
     assert [await check.ask_ahead() for _ in range(3)] == [1, 0, 0]
     assert await erp.open_amounts(made.id) == [Decimal(100)]
     assert (await erp.invoice(made.id))["replan_at"] is not None
+
+
+async def test_a_source_that_cannot_be_deleted_wholly_stays(
+    erp: Payments, books: ErpBooks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else reminders would wait for the answers of a source that is no more."""
+
+    async def broken(_: asyncpg.Connection) -> None:
+        raise asyncpg.ConnectionDoesNotExistError
+
+    await put(erp, books.settings())
+    monkeypatch.setattr(sources, "keep_payment_check", broken)
+    assert (await erp.http.delete("/v1/sources/erp", headers=BEARER)).status_code == 503
+    assert (await erp.http.get("/v1/sources/erp", headers=BEARER)).status_code == 200
+
+
+async def test_two_sources_that_are_deleted_at_once_leave_no_wish_for_answers(
+    database_dsn: str, erp: Payments, books: ErpBooks
+) -> None:
+    for name in ("one", "two"):
+        await put(erp, books.settings(), name)
+    first, second = [await connect(database_dsn) for _ in range(2)]
+
+    async def delete(db: asyncpg.Connection, name: str) -> None:
+        async with db.transaction():
+            await delete_source(db, name)
+            await keep_payment_check(db)
+
+    async with first.transaction():
+        await delete(first, "one")
+        other = asyncio.create_task(delete(second, "two"))
+        async with asyncio.timeout(60):
+            while not await erp.owner.fetchval("SELECT pg_blocking_pids($1) <> '{}'", second.get_server_pid()):
+                await asyncio.sleep(0.01)
+    await other
+    assert await erp.owner.fetchval("SELECT fresh_for FROM payment_check") is None
+    await first.close()
+    await second.close()

@@ -108,9 +108,9 @@ async def listing(paging: Paged, parts: Parts) -> Page[Source]:
 async def delete(source: Ref, parts: Parts) -> None:
     if source == BUILT_IN:
         raise Conflict(f"the source {BUILT_IN!r} is built in and cannot be removed")
-    async with parts.db.connection() as connection:
-        found = await delete_source(connection, source)
-        await keep_payment_check(connection)
+    async with parts.db.transaction() as tx:
+        found = await delete_source(tx, source)
+        await keep_payment_check(tx)
     parts.sources.forget(source)
     if not found:
         raise _missing(source)

@@ -49,7 +49,9 @@ async def polled_sources(connection: asyncpg.Connection) -> list[tuple[int, str,
 
 
 async def keep_payment_check(tx: asyncpg.Connection) -> None:
-    """After any change to the sources, in its transaction: reminders want the freshness of the strictest polled one."""
+    """After any change to the sources, in its transaction: reminders want the freshness of the strictest polled one. Of
+    two changes at once the second looks when the first can be seen."""
+    await tx.execute("SELECT FROM payment_check FOR UPDATE")
     await tx.execute(_KEEP)
 
 

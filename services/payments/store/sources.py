@@ -64,15 +64,16 @@ async def put_source(
     return _row(row), row["is_new"]
 
 
-async def delete_source(connection: asyncpg.Connection, ref: str) -> bool:
+async def delete_source(tx: asyncpg.Connection, ref: str) -> bool:
     """Forgets its secrets at once; the row goes too unless a payment names it."""
-    found: int | None = await connection.fetchval(
+    found: int | None = await tx.fetchval(
         f"UPDATE source SET kind = '{_RETIRED}', config = '{{}}' WHERE ref = $1 AND kind <> '{_RETIRED}' RETURNING 1",
         ref,
     )
     if found:
         try:
-            await connection.execute("DELETE FROM source WHERE ref = $1", ref)
+            async with tx.transaction():
+                await tx.execute("DELETE FROM source WHERE ref = $1", ref)
         except asyncpg.ForeignKeyViolationError:
             return True
     return found is not None
