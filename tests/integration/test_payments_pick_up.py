@@ -416,3 +416,14 @@ async def test_the_word_on_a_file_takes_no_other_files_place(folder: FolderRig) 
     assert (folder.path / "done" / "a.txt").read_bytes() == b"a.txt"
     kept = {path.read_text() for path in (folder.path / "done").iterdir()}
     assert kept == {"a.txt", "a", "read"}
+
+
+async def test_a_file_that_says_it_is_from_the_future_does_not_wait_for_it(folder: FolderRig) -> None:
+    folder.put("a.sta", b"said")
+    os.utime(folder.path / "a.sta", (time.time() + 86_400,) * 2)
+    place, found = folder.place(), []
+    async with asyncio.timeout(60):
+        while not found:
+            found = [each.name async for page in place.pages("") for each in page]
+            await asyncio.sleep(0.1)
+    assert found == ["a.sta"]

@@ -95,7 +95,8 @@ def _seen(entry: os.DirEntry[str]) -> Found | None:
         return Found(os.fsencode(entry.name).decode("ascii", "backslashreplace"), "name")
     except OSError:
         return None
-    if stat.S_ISREG(status.st_mode) and status.st_mtime >= time.time() - STILL:
+    changed = min(status.st_mtime, status.st_ctime)  # a copy may bring a time of the future with it
+    if stat.S_ISREG(status.st_mode) and changed >= time.time() - STILL:
         return None
     return Found(entry.name, _version(status))
 
