@@ -1,7 +1,8 @@
 """What a page to pay on is opened for: exactly what is owed of one invoice, now.
 
-True here: whoever clicks twice within half an hour, for the same amount, comes to the same page and can pay it once;
-a page that nobody used closes after an hour at most, so that an old one does not take money that is no longer owed. Pure.
+True here: whoever clicks twice in the same half hour of the clock, for the same amount and in the same language, comes to
+the same page and can pay it once; a page that nobody used closes after about an hour at most, so that an old one does
+not take money that is no longer owed. Pure.
 """
 
 import hashlib
