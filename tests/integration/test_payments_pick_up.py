@@ -421,7 +421,8 @@ async def test_the_word_on_a_file_takes_no_other_files_place(folder: FolderRig) 
 async def test_a_file_that_says_it_is_from_the_future_does_not_wait_for_it(folder: FolderRig) -> None:
     folder.put("a.sta", b"said")
     os.utime(folder.path / "a.sta", (time.time() + 86_400,) * 2)
-    place, found = folder.place(), []
+    place = folder.place()
+    found: list[str] = []
     async with asyncio.timeout(60):
         while not found:
             found = [each.name async for page in place.pages("") for each in page]
