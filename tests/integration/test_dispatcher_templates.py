@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from shared.flow import standard
+from shared.web.paging import encode
 from tests import factories
 from tests.integration.dispatcher_running import Dispatcher, running
 
@@ -39,6 +40,8 @@ async def test_a_text_is_stored_in_versions_that_never_change(dispatcher: Dispat
     listed = (await dispatcher.http.get(f"{PATH}/versions?limit=2")).json()
     assert [(one["version"], one["html"]) for one in listed["items"]] == [(3, None), (2, "<p>{{ open_amount }}</p>")]
     more = (await dispatcher.http.get(f"{PATH}/versions", params={"cursor": listed["next_cursor"]})).json()
+    beyond = await dispatcher.http.get(f"{PATH}/versions", params={"cursor": encode((2**40,))})
+    assert len(beyond.json()["items"]) == 3
     assert [one["version"] for one in more["items"]] == [1]
 
 

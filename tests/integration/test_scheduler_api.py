@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 
 from shared.flow import read_yaml, standard
+from shared.web.paging import encode
 from tests.integration.scheduler_app import CUSTOMER, Scheduler, scheduler
 
 PROFILE = {name: value for name, value in CUSTOMER.items() if name != "customer_id"}
@@ -386,6 +387,8 @@ async def test_flows_are_kept_in_versions_that_invoices_stay_on(app: Scheduler):
     assert (await app.accept(invoice_id="INV-2", flow="kind"))["flow_version"] == 2
     versions = (await app.http.get("/v1/flows/kind/versions")).json()["items"]
     assert [item["version"] for item in versions] == [2, 1]
+    beyond = await app.http.get("/v1/flows/kind/versions", params={"cursor": encode((2**40,))})
+    assert [item["version"] for item in beyond.json()["items"]] == [2, 1]
     assert [item["name"] for item in (await app.http.get("/v1/flows")).json()["items"]] == [
         "gentle",
         "kind",

@@ -123,6 +123,8 @@ async def test_what_a_customer_owes_rides_on_one_message_and_a_cap_moves_what_is
         ({"customer": {"contact_points": [{"kind": "email", "address": "nothing"}]}}, ["/customer/contact_points/0/address"]),
         ({"invoice": {**PREVIEW["invoice"], "creditor_id": "nobody"}}, ["/invoice/creditor_id"]),
         ({"days": 0}, ["/days"]),
+        ({"at": "9999-12-31T00:00:00Z"}, ["/at"]),
+        ({"at": "0001-01-01T00:00:00Z"}, ["/at"]),
         ({"also": [{**PREVIEW["invoice"], "amount": "0"}]}, ["/also/0/amount"]),
         ({"also": [{**PREVIEW["invoice"], "customer_id": "C-1"}]}, ["/also/0/customer_id"]),
         ({"also": [{**PREVIEW["invoice"], "creditor_id": "nobody"}]}, ["/also/0/creditor_id"]),

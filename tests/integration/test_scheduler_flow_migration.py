@@ -132,7 +132,14 @@ async def test_one_can_go_back_and_move_the_invoices_of_one_version_only(app: Sc
 
 async def test_a_version_that_does_not_exist_is_refused(app: Scheduler):
     await put(app, step("a", 1))
-    for body, pointer in (({"to": 7}, "/to"), ({"to": 0}, "/to"), ({"apply": "yes"}, "/apply"), ({"x": 1}, "/x")):
+    beyond = [({"to": 2**31}, "/to"), ({"only_from": 2**40}, "/only_from")]
+    for body, pointer in (
+        ({"to": 7}, "/to"),
+        ({"to": 0}, "/to"),
+        ({"apply": "yes"}, "/apply"),
+        ({"x": 1}, "/x"),
+        *beyond,
+    ):
         answer = await app.http.post("/v1/flows/mine/migrate", json=body)
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
     assert (await app.http.post("/v1/flows/nobody/migrate", json={})).status_code == 404

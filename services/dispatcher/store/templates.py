@@ -130,7 +130,7 @@ async def versions(connection: asyncpg.Connection, key: Key, below: int | None, 
     """Newest first."""
     sql = (
         f"SELECT {_COLUMNS} FROM template_version WHERE (name, channel, locale) = ($1, $2, $3) "
-        "AND ($4::integer IS NULL OR version < $4) ORDER BY version DESC LIMIT $5"
+        "AND ($4::bigint IS NULL OR version < $4) ORDER BY version DESC LIMIT $5"
     )
     rows = await connection.fetch(sql, key.name, key.channel, key.locale, below, limit)
     return [_version(row) for row in rows]

@@ -20,7 +20,7 @@ from shared.web.problems import declared
 from shared.web.strict import StrictModel, strict_router
 
 router = strict_router("flows")
-Version = Annotated[int, Field(ge=1, strict=True)]
+Version = Annotated[int, Field(ge=1, lt=2**31, strict=True)]
 
 
 class MigrateIn(StrictModel):

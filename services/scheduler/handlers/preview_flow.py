@@ -27,6 +27,7 @@ from shared.kernel.errors import FieldError, Invalid
 from shared.routing import ContactKind, ContactPoint, Offer
 
 LINKS = "https://pay.example.com"
+FURTHEST = timedelta(days=3660)
 NO_PROVIDERS = {
     channel: Offer("any", Decimal(0)) for channel in ("email", "sms", "voice", "push", "http", "rcs", "whatsapp")
 }
@@ -64,7 +65,7 @@ async def show(db: Database, flow: Flow, invoices: Sequence[tuple[str, NewInvoic
     """`invoices`: (place in the caller's body, invoice), the example with its inline customer first, then what else that
     customer owes. Raises `Invalid`."""
     async with db.connection() as connection:
-        now = terms.at or await connection.fetchval("SELECT business_now()")
+        now = _near(await connection.fetchval("SELECT business_now()"), terms.at)
         owed = [(invoice, await _creditor(connection, place, invoice)) for place, invoice in invoices]
         known = await offers(connection)
         catalog = await catalog_with(connection, _messages(flow))
@@ -76,6 +77,13 @@ async def show(db: Database, flow: Flow, invoices: Sequence[tuple[str, NewInvoic
     rows = preview(flow, examples, NO_PROVIDERS if known is None else known, terms.caps, now, until)
     texts = [(row, _text(catalog, flow, [row, *_riders(row, rows)], owed)) for row in rows]
     return Shown(examples[0].foreseen, texts, examples[0].facts.zone, examples[0].points)
+
+
+def _near(now: datetime, at: datetime | None) -> datetime:
+    """Calendars end where years have five digits."""
+    if at is not None and abs(at - now) > FURTHEST:
+        raise _wrong("/at", f"must be within {FURTHEST.days} days of now")
+    return at or now
 
 
 async def _creditor(connection: asyncpg.Connection, place: str, invoice: NewInvoice) -> CreditorRow:

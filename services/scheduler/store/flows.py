@@ -78,7 +78,7 @@ async def save_built_in(tx: asyncpg.Connection, flow: Flow) -> None:
 async def versions(connection: asyncpg.Connection, name: str, below: int | None, limit: int) -> list[VersionRow]:
     """Newest first."""
     sql = (
-        f"SELECT {_COLUMNS} FROM flow_version WHERE name = $1 AND ($2::integer IS NULL OR version < $2) "
+        f"SELECT {_COLUMNS} FROM flow_version WHERE name = $1 AND ($2::bigint IS NULL OR version < $2) "
         "ORDER BY version DESC LIMIT $3"
     )
     return [VersionRow(*row) for row in await connection.fetch(sql, name, below, limit)]
