@@ -1089,7 +1089,8 @@ $$;
 -- Deals the money of these invoices' payments out anew: first to the installments that payments name, then to the oldest due date.
 -- Called when money was freed or is over while something is open, so that what is owed never depends on the order of events.
 -- Last come polled sources, which say what was paid of an invoice in all: theirs is what no other payment explains, so the same
--- money, heard of twice, counts once. What a person has allocated stays. The caller holds the invoices' locks, and settles.
+-- money, heard of twice, counts once; one that is no more cannot be asked whether it still says so, and never pays more than it did.
+-- What a person has allocated stays. The caller holds the invoices' locks, and settles.
 CREATE OR REPLACE FUNCTION refill(p_invoices bigint[], p_now timestamptz) RETURNS void LANGUAGE plpgsql AS
 $$
 DECLARE
@@ -1109,7 +1110,11 @@ BEGIN
   FOR v_row IN SELECT y.id, y.invoice_id, y.says_paid FROM payment y WHERE y.id = ANY (v_payments)
                 ORDER BY y.says_paid IS NOT NULL, y.installment_no IS NULL, y.id LOOP
     IF v_row.says_paid IS NOT NULL THEN
-      UPDATE payment y SET amount = greatest(0, least(v_row.says_paid - o.allocated, o.room)), allocated = 0
+      UPDATE payment y
+         SET amount = greatest(0, least(v_row.says_paid - o.allocated, o.room,
+                                        CASE WHEN NOT EXISTS (SELECT FROM source s WHERE s.id = y.source_id AND s.kind = 'http_poll')
+                                             THEN y.amount END)),
+             allocated = 0
         FROM (SELECT sum(n.allocated) AS allocated, sum(n.amount - n.credited - n.allocated) AS room FROM installment n
                WHERE n.invoice_id = v_row.invoice_id) o WHERE y.id = v_row.id;
     END IF;

@@ -146,6 +146,27 @@ async def test_the_same_money_counts_once_in_every_order(polling: Polling, acts:
         await polling.db.execute("TRUNCATE payment, payment_event, allocation CASCADE")
 
 
+async def test_a_source_that_is_no_more_does_not_pay_what_a_bank_takes_back(polling: Polling) -> None:
+    """Nobody can be asked any more whether it still says so. What it alone has paid stays."""
+    await polling.begin()
+    await polling.poll("90.00")
+    await polling.pay("100.00")
+    await polling.poll("0.00")
+    assert await polling.state() == ([0, 0], 0, True)
+    await polling.db.execute("UPDATE source SET kind = 'retired', config = '{}' WHERE id = $1", polling.erp)
+    await polling.pay("70.00", "reversed")
+    assert await polling.state() == ([30, 40], 0, False)
+
+
+async def test_what_a_source_that_is_no_more_has_paid_stays_paid(polling: Polling) -> None:
+    await polling.begin()
+    await polling.poll("30.00")
+    await polling.db.execute("UPDATE source SET kind = 'retired', config = '{}' WHERE id = $1", polling.erp)
+    await polling.pay("10.00")
+    await polling.pay("10.00", "reversed")
+    assert await polling.state() == ([0, 40], 0, False)
+
+
 async def test_an_old_answer_that_comes_late_changes_nothing(polling: Polling) -> None:
     await polling.begin()
     before = polling.now
