@@ -3,7 +3,7 @@
 import smtplib
 from asyncio import StreamReader, open_connection, to_thread
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from tests.doubles.bounces import dsn, plain
 
 PATHS = ReturnPaths(b"secret", "bounce.test")
 IDS = MessageIds(b"secret", "bounce.test")
+MEBIBYTE = 1024 * 1024
 
 
 @dataclass
@@ -154,3 +155,21 @@ async def test_connections_over_the_limit_are_told_to_come_later() -> None:
 
 async def _line(reader: StreamReader) -> bytes:
     return await reader.readline()
+
+
+async def test_a_line_without_end_is_cut_off() -> None:
+    """Nothing of it could be kept, and all of it would be in memory until its time is over."""
+    async with receiving(Store()) as receiver:
+        reader, writer = await open_connection("127.0.0.1", receiver.port)
+        for line in ("EHLO peer", "MAIL FROM:<>", f"RCPT TO:<{PATHS.make(12, 3)}>", "DATA"):
+            writer.write(f"{line}\r\n".encode())
+        await reader.readuntil(b"354 ")
+        sent = 0
+        with suppress(ConnectionError):
+            while sent < 64 * MEBIBYTE:
+                writer.write(b"x" * MEBIBYTE)
+                await writer.drain()
+                sent += MEBIBYTE
+        writer.close()
+
+    assert sent < 64 * MEBIBYTE

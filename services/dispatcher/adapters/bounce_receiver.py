@@ -25,6 +25,7 @@ def checked_listen(listen: str) -> str:
 
 
 Original = tuple[int, int]  # reminder and contact point of a mail
+_LONGEST_LINE = 1024 * 1024
 _LOG = logging.getLogger(__name__)
 
 
@@ -101,10 +102,12 @@ class BounceReceiver:
 
 
 class _Counted(SMTP):
-    """One connection; over the limit it is told to come later, before anything of it is read."""
+    """One connection; over the limit it is told to come later, before anything of it is read. One that sends a line
+    without an end is cut off: the library keeps all of a line until it ends, however long it refuses it for."""
 
     _others: set[object]
     _limit: int
+    _unended = 0  # bytes since the last line ended
 
     def admit(self, others: set[object], limit: int) -> None:
         self._others, self._limit = others, limit
@@ -115,6 +118,14 @@ class _Counted(SMTP):
             transport.close()
         self._others.add(self)
         super().connection_made(transport)
+
+    def data_received(self, data: bytes) -> None:
+        _, ended, rest = data.rpartition(b"\r\n")
+        self._unended = len(rest) + (0 if ended else self._unended)
+        if self._unended > _LONGEST_LINE and self.transport is not None:
+            self.transport.abort()
+            return
+        super().data_received(data)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._others.discard(self)
