@@ -313,6 +313,9 @@ async def test_when_money_goes_back_the_source_that_called_it_paid_is_asked_agai
     assert [await check.ask_ahead() for _ in range(3)] == [1, 0, 0]  # in vain, and not at once again
     books.status, books.open_amounts[made.ref] = 200, "100.00"
     check._lately.clear()
+    days = "now() - $1::interval"  # of silence
+    await erp.owner.execute(f"UPDATE payment_event SET received_at = {days} WHERE kind = 'reversed'", timedelta(days=6))
+    await erp.owner.execute(f"UPDATE installment SET checked_at = {days}", timedelta(days=7))
     assert [await check.ask_ahead() for _ in range(3)] == [1, 0, 0]
     assert await erp.open_amounts(made.id) == [Decimal(100)]
     assert (await erp.invoice(made.id))["replan_at"] is not None

@@ -37,7 +37,7 @@ from shared.ledger.money import Polled, record_poll
 LEASE = timedelta(seconds=60)
 AT_ONCE = 500  # invoices a turn
 LOOK_AGAIN = timedelta(minutes=10)  # at what a source was asked of in vain
-BACK_FOR = timedelta(days=2)  # for which a source is asked what it says now that money went back
+BACK_FOR = timedelta(days=7)  # for which a source, silent till then, is asked what it says now that money went back
 CHECKED = Counter("dunnock_payment_checks", "Invoices of which a polled source was asked what is open", ["result"])
 
 log = structlog.get_logger("payments")
