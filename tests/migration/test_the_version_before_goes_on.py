@@ -21,7 +21,7 @@ async def test_a_dispatcher_of_the_version_before_records_what_it_has_sent(datab
     said = [[first.reminder_id], [first.fence], ["accepted"], ["ref"], *[[None]] * 5, 3, 6, 3]
 
     assert await db.fetchval(RECORD, world.now, *said) == []
-    assert await db.fetchrow(FOUND, first.reminder_id) == ("accepted", "accepted")
+    assert [tuple(row) for row in await db.fetch(FOUND, first.reminder_id)] == [("accepted", "accepted")]
     await db.close()
 
 

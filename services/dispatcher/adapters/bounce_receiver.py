@@ -122,7 +122,7 @@ class _Counted(SMTP):
     def data_received(self, data: bytes) -> None:
         _, ended, rest = data.rpartition(b"\r\n")
         self._unended = len(rest) + (0 if ended else self._unended)
-        if self._unended > _LONGEST_LINE and self.transport is not None:
+        if self._unended > _LONGEST_LINE and isinstance(self.transport, asyncio.WriteTransport):
             self.transport.abort()
             return
         super().data_received(data)
