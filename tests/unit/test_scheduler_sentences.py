@@ -61,6 +61,7 @@ def test_no_sentence_breaks_on_an_event_without_data(kind: str):
         ),
         ("reminder.cancelled", Said({"reason": "paid"}, "overdue"), "'overdue' was cancelled: it is paid."),
         ("payment.confirmed", Said({"amount": "10.00", "currency": "EUR"}), "A payment of 10.00 EUR came in."),
+        ("hold.released", Said({"hold": "dispute"}), "A dispute ended and stops no reminders any more."),
         ("payment.reversed", Said({}), "A payment was taken back: all of it."),
         (
             "attempt.accepted",

@@ -287,7 +287,9 @@ SENTENCES: Mapping[str, Callable[[Said], str]] = {
     ),
     "contact.restored": lambda said: f"An address of the customer may be used again for {said.channels}",
     "hold.placed": _placed,
-    "hold.released": lambda said: f"{HOLDS.get(said.data.get('hold', ''), 'A hold')} ended and stops no reminders any more",
+    "hold.released": lambda said: (
+        f"{HOLDS.get(said.data.get('hold', ''), 'A hold')} ended and stops no reminders any more"
+    ),
     "promise.kept": lambda said: f"The customer kept the promise{_of_amount(said)}",
     "promise.broken": lambda said: (
         f"The promised day passed without the payment{_of_amount(said)}; the promise is broken"
