@@ -25,7 +25,7 @@ async def test_two_schedulers_and_two_dispatchers_send_each_reminder_once(wide_s
     found = await share(wide_stage, Work(due=1_000, paid=50))
 
     assert broken(found) == {}
-    assert len({row["worker"] for row in found.attempts}) == 2, "one dispatcher did all the work"
+    assert len({row["worker"].rpartition(".")[0] for row in found.attempts}) == 2, "one dispatcher did all the work"
 
 
 async def test_processes_killed_at_random_lose_and_double_nothing(wide_stage: Stage) -> None:

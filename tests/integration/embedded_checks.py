@@ -67,6 +67,6 @@ def _agrees(state: str, accepts: int) -> bool:
 
 def reminder_of(message: dict[str, Any]) -> int:
     """From the Message-ID, which is the same whenever a mail is sent again."""
-    found = re.search(r"r(\d+)\.\d+@", message["message_id"])
+    found = re.search(r"r(\d+)\.\d+\.\w+@", message["message_id"])
     assert found, message
     return int(found[1])
