@@ -6,10 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from services.scheduler.handlers.prepare import prepare
 from services.scheduler.settings import SchedulerSettings
+from shared.db.embedded import free_port
 from shared.db.engine import Database
 
 GOOD = {
@@ -67,28 +69,34 @@ async def test_many_processes_may_start_at_once(database_dsn: str):
 
 
 async def test_it_serves_while_the_broker_is_away_and_ends_on_sigterm(database_dsn: str, tmp_path: Path):
+    port = free_port()
     environment = {
         **os.environ,
         **GOOD,
         "DUNNOCK_DATABASE_URL": database_dsn,
         "DUNNOCK_DOCUMENTS_URL": tmp_path.as_uri(),
-        "PORT": "0",
+        "PORT": str(port),
     }
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.scheduler", env=environment, stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )  # fmt: skip
-    db = Database(database_dsn, pool_size=1)
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "services.scheduler", env=environment, stdout=output, stderr=output
+        )
     try:
-        async with asyncio.timeout(60), db.connection() as connection:
-            while not await connection.fetchval("SELECT EXISTS (SELECT FROM flow_version)"):
+        async with asyncio.timeout(100), httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+            while not await answers(client):
+                assert process.returncode is None, log.read_text()
                 await asyncio.sleep(0.05)
-            assert process.returncode is None
-            await asyncio.sleep(0.5)  # past the start: a signal before it would only end the interpreter
         process.terminate()
-        assert await asyncio.wait_for(process.wait(), 30) == 0
+        assert await asyncio.wait_for(process.wait(), 100) == 0, log.read_text()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-        await db.close()
+
+
+async def answers(client: httpx.AsyncClient) -> bool:
+    try:
+        return (await client.get("/healthz")).status_code == 200
+    except httpx.TransportError:
+        return False
