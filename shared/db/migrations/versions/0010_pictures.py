@@ -1,0 +1,10 @@
+"""Pictures that mails carry with them."""
+
+revision = "0010"
+down_revision = "0009"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass

@@ -1,0 +1,10 @@
+"""What the way of a reminder writes and reads, made smaller."""
+
+revision = "0011"
+down_revision = "0010"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    pass
