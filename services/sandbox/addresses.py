@@ -17,6 +17,7 @@ class Mailbox(StrEnum):
     TEMPFAIL = "tempfail"  # 451 at RCPT
     SLOW = "slow"  # accepted, answered seconds later
     COMPLAINT = "complaint"  # accepted, then a feedback report (ARF)
+    FORWARDED = "forwarded"  # accepted, then a DSN 5.1.1 of the address that it was sent on to
     OUT_OF_OFFICE = "ooo"  # accepted, then an automatic reply
     DROPPED_DOT = "droppeddot"  # accepted, but the connection breaks before the answer
 

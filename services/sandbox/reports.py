@@ -12,17 +12,21 @@ from typing import Any
 
 WIRE = compat32.clone(linesep="\r\n")
 RELAY = "relay.sandbox.test"
+SENT_ON_TO = "old-account@elsewhere.test"
 
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """What a report says about the mail that it answers."""
+    """What a report says about the mail that it answers; `named` and `envelope_id` as the client named recipient and mail
+    (ORCPT, ENVID)."""
 
     return_path: str
     recipient: str
     subject: str
     message_id: str
     headers: str
+    named: str = ""
+    envelope_id: str = ""
 
     def payload(self, report: str) -> dict[str, Any]:
         return {"report": report, "original": asdict(self)}
@@ -36,6 +40,12 @@ def bounce(original: Original) -> bytes:
 def soft_bounce(original: Original) -> bytes:
     text = f"<{original.recipient}>: host mx.sandbox.test said: 452 4.2.2 The mailbox is full"
     return _dsn(original, "failed", "4.2.2", "smtp; 452 4.2.2 The mailbox is full", text)
+
+
+def forwarded(original: Original) -> bytes:
+    """Of a server behind the recipient's, about the address that the mail was sent on to."""
+    text = f"<{SENT_ON_TO}>: host mx.elsewhere.test said: 550 5.1.1 The email account does not exist"
+    return _dsn(original, "failed", "5.1.1", "smtp; 550 5.1.1 The email account does not exist", text, SENT_ON_TO)
 
 
 def complaint(original: Original) -> bytes:
@@ -65,10 +75,16 @@ def out_of_office(original: Original) -> bytes:
     return reply.as_bytes(policy=WIRE)
 
 
-REPORTS = {"bounce": bounce, "softbounce": soft_bounce, "complaint": complaint, "ooo": out_of_office}
+REPORTS = {
+    "bounce": bounce,
+    "softbounce": soft_bounce,
+    "forwarded": forwarded,
+    "complaint": complaint,
+    "ooo": out_of_office,
+}
 
 
-def _dsn(original: Original, action: str, status: str, diagnostic: str, text: str) -> bytes:
+def _dsn(original: Original, action: str, status: str, diagnostic: str, text: str, failed: str = "") -> bytes:
     subject = "Undelivered Mail Returned to Sender"
     outer = _report("delivery-status", f"Mail Delivery System <MAILER-DAEMON@{RELAY}>", original, subject)
     outer.attach(_text(f"This is the mail system at host {RELAY}.\n\nYour message could not be delivered.\n\n{text}\n"))
@@ -76,11 +92,14 @@ def _dsn(original: Original, action: str, status: str, diagnostic: str, text: st
     status_part["Content-Type"] = "message/delivery-status"
     status_part.set_payload(
         [
-            _block({"Reporting-MTA": f"dns; {RELAY}", "Arrival-Date": formatdate()}),
             _block(
-                {
-                    "Original-Recipient": f"rfc822; {original.recipient}",
-                    "Final-Recipient": f"rfc822; {original.recipient}",
+                ({"Original-Envelope-Id": original.envelope_id} if original.envelope_id else {})
+                | {"Reporting-MTA": f"dns; {RELAY}", "Arrival-Date": formatdate()}
+            ),
+            _block(
+                ({"Original-Recipient": f"rfc822; {original.named}"} if original.named else {})
+                | {
+                    "Final-Recipient": f"rfc822; {failed or original.recipient}",
                     "Action": action,
                     "Status": status,
                     "Remote-MTA": "dns; mx.sandbox.test",

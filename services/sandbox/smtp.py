@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from weakref import WeakKeyDictionary, WeakSet
@@ -16,6 +17,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from fastapi import APIRouter
 
 from services.sandbox.addresses import Mailbox, mailbox
+from services.sandbox.dsn import DsnSession, OffersDsn, decoded
 from services.sandbox.errands import GiveUp, Handler, Rest, TryLater
 from services.sandbox.faults import Faults
 from services.sandbox.mail import headers_of, read_mail
@@ -30,7 +32,22 @@ AT_RCPT = {
 ERRAND = "smtp.report"
 
 
-class SmtpRelay:
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """Of one recipient, with what the client asked for (RFC 3461)."""
+
+    mailbox: Mailbox
+    mail_wishes: Mapping[str, str]
+    rcpt_wishes: Mapping[str, str]
+
+    @property
+    def reported(self) -> bool:
+        notify = self.rcpt_wishes.get("NOTIFY", "FAILURE").upper()
+        wanted = "FAILURE" in notify or self.mailbox not in (Mailbox.BOUNCE, Mailbox.SOFT_BOUNCE, Mailbox.FORWARDED)
+        return self.mailbox.value in REPORTS and wanted
+
+
+class SmtpRelay(OffersDsn):
     """The double of an SMTP relay. `bounces` is where return paths lead: host and port of the bounce listener."""
 
     name = "smtp"
@@ -48,7 +65,7 @@ class SmtpRelay:
         self._store, self._bounces, self._now = store, bounces, now
         self._port, self._slow_seconds = port, slow_seconds
         self._sessions: WeakSet[SMTP] = WeakSet()
-        self._fates: WeakKeyDictionary[Envelope, dict[str, Mailbox]] = WeakKeyDictionary()
+        self._fates: WeakKeyDictionary[Envelope, dict[str, Fate]] = WeakKeyDictionary()
         self._server: asyncio.Server | None = None
 
     @property
@@ -73,7 +90,7 @@ class SmtpRelay:
         return []
 
     def _session(self) -> SMTP:
-        session = SMTP(
+        session = DsnSession(
             self,
             hostname=RELAY,
             ident="Dunnock sandbox",
@@ -85,7 +102,7 @@ class SmtpRelay:
         return session
 
     async def handle_RCPT(
-        self, server: SMTP, session: Session, envelope: Envelope, address: str, rcpt_options: list[str]
+        self, server: DsnSession, session: Session, envelope: Envelope, address: str, rcpt_options: list[str]
     ) -> str:
         fate = self._fate(address)
         refusal = AT_RCPT.get(fate)
@@ -93,7 +110,7 @@ class SmtpRelay:
             return refusal
         envelope.rcpt_tos.append(address)
         # Decided once per recipient: an ordered fault must not be asked for again at DATA.
-        self._fates.setdefault(envelope, {})[address] = fate
+        self._fates.setdefault(envelope, {})[address] = Fate(fate, server.mail_wishes, server.rcpt_wishes)
         return "250 2.1.5 OK"
 
     async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
@@ -105,16 +122,16 @@ class SmtpRelay:
                 await self._accept(raw, return_path, address, fate)
         except sqlite3.Error as error:
             return f"451 4.3.0 The sandbox could not store the message: {error}"
-        return await self._answer(server, set(fates.values()))
+        return await self._answer(server, {fate.mailbox for fate in fates.values()})
 
     def _fate(self, address: str) -> Mailbox:
         return self.faults.take() or mailbox(address)
 
-    async def _accept(self, raw: bytes, return_path: str, address: str, fate: Mailbox) -> None:
+    async def _accept(self, raw: bytes, return_path: str, address: str, fate: "Fate") -> None:
         message = read_mail(raw, address.lower(), self._now())
         owed = []
-        if fate.value in REPORTS and return_path:  # a report itself (from <>) never causes another
-            owed.append(Errand(ERRAND, _original(message, raw, return_path, address).payload(fate.value)))
+        if fate.reported and return_path:  # a report itself (from <>) never causes another
+            owed.append(Errand(ERRAND, _original(message, raw, return_path, address, fate).payload(fate.mailbox.value)))
         await self._store.accept(message, owed)
 
     async def _answer(self, server: SMTP, fates: set[Mailbox]) -> str:
@@ -147,6 +164,8 @@ def _trouble(code: int, error: Exception) -> Exception:
     return GiveUp(str(error)) if code >= 500 else TryLater(str(error))
 
 
-def _original(message: Message, raw: bytes, return_path: str, recipient: str) -> Original:
+def _original(message: Message, raw: bytes, return_path: str, recipient: str, fate: Fate) -> Original:
     subject = " ".join((message.subject or "").split())
-    return Original(return_path, recipient, subject, message.message_id, headers_of(raw))
+    named = decoded(fate.rcpt_wishes.get("ORCPT", "").partition(";")[2])
+    envelope_id = decoded(fate.mail_wishes.get("ENVID", ""))
+    return Original(return_path, recipient, subject, message.message_id, headers_of(raw), named, envelope_id)

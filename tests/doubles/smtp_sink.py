@@ -9,20 +9,21 @@ from typing import Any
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, Session
 
+from services.sandbox.dsn import DsnSession, OffersDsn
+
 DROP, HANG = "drop", "hang"
 
 
 @dataclass
-class SmtpSink:
+class SmtpSink(OffersDsn):
     """`script[stage]` is the answer at `MAIL`, `RCPT`, `DATA` (to the command) or `DOT`: a reply, DROP or HANG."""
 
     script: dict[str, str] = field(default_factory=dict)
     mails: list[Envelope] = field(default_factory=list)
-    mail_options: list[list[str]] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)
     sessions: list["_Session"] = field(default_factory=list)
     release: asyncio.Event = field(default_factory=asyncio.Event)
-    hang_before_354: bool = False
+    offers_dsn: bool = True
     port: int = 0
 
     @property
@@ -34,6 +35,12 @@ class SmtpSink:
             if session.transport is not None:
                 session.transport.close()
 
+    async def handle_EHLO(
+        self, server: SMTP, session: Session, envelope: Envelope, hostname: str, responses: list[str]
+    ) -> list[str]:
+        offered = await super().handle_EHLO(server, session, envelope, hostname, responses)
+        return offered if self.offers_dsn else [line for line in offered if line != "250-DSN"]
+
     async def at(self, stage: str, session: "_Session", usual: str) -> str:
         self.commands.append(stage)
         answer = self.script.get(stage, usual)
@@ -44,10 +51,9 @@ class SmtpSink:
         return answer
 
     async def handle_MAIL(
-        self, server: "_Session", _session: Session, envelope: Envelope, address: str, options: list[str]
+        self, server: "_Session", _session: Session, envelope: Envelope, address: str, _options: list[str]
     ) -> str:
         envelope.mail_from = address
-        self.mail_options.append(options)
         return await self.at("MAIL", server, "250 ok")
 
     async def handle_RCPT(
@@ -64,7 +70,7 @@ class SmtpSink:
         return await self.at("DOT", server, "250 2.0.0 queued as 4711")
 
 
-class _Session(SMTP):
+class _Session(DsnSession):
     sink: SmtpSink
 
     async def smtp_DATA(self, arg: str | None) -> None:  # noqa: N802

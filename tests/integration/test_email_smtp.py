@@ -271,3 +271,30 @@ async def test_a_relay_without_starttls_gets_no_mail_in_clear(sink: SmtpSink) ->
     assert isinstance(outcome, NotSent)
     assert outcome.misconfigured
     assert [] == sink.mails
+
+
+@pytest.mark.parametrize(
+    ("to", "named"),
+    [
+        (TO, "rfc822;ana@customer.test"),
+        ("ana+pay=now@customer.test", "rfc822;ana+2Bpay+3Dnow@customer.test"),
+        ("ana@bücher.test", "rfc822;ana@xn--bcher-kva.test"),
+    ],
+)
+async def test_a_server_that_offers_it_is_asked_to_report_failures_and_delays_by_our_names(
+    email: EmailSmtp, sink: SmtpSink, to: str, named: str
+) -> None:
+    assert isinstance(await email.send(outgoing(to), open_gate()), Accepted)
+
+    [session] = sink.sessions
+    assert {"RET": "HDRS", "ENVID": "12.1"} == session.mail_wishes
+    assert {"NOTIFY": "FAILURE,DELAY", "ORCPT": named} == session.rcpt_wishes
+
+
+async def test_a_server_that_does_not_offer_reports_is_asked_for_none(email: EmailSmtp, sink: SmtpSink) -> None:
+    sink.offers_dsn = False
+
+    assert isinstance(await email.send(outgoing(TO), open_gate()), Accepted)
+
+    [session] = sink.sessions
+    assert ({}, {}) == (session.mail_wishes, session.rcpt_wishes)

@@ -9,6 +9,7 @@ import re
 import ssl
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import ClassVar, Self
 
@@ -35,6 +36,7 @@ MARKS = {
     "sendgrid": 'X-SMTPAPI: {{"unique_args": {{"attempt": "{}"}}}}',
     "postmark": "X-PM-Metadata-attempt: {}",
 }
+_NOT_XTEXT = re.compile(rb"[^!-*,-<>-~]")
 _SAFE_PATH = re.compile(r"[!#-;=?-Z^-~]{1,64}@[A-Za-z0-9.-]{1,253}", re.ASCII)
 
 
@@ -148,16 +150,17 @@ class EmailSmtp:
         progress = _Progress()
         try:
             async with asyncio.timeout(gate.within(self._config.timeout)):
-                return await self._hand_over(outgoing.return_path, recipient, mail, gate, progress)
+                envelope = _Envelope(outgoing.return_path, recipient, outgoing.attempt_id)
+                return await self._hand_over(envelope, mail, gate, progress)
         except Exception as error:  # noqa: BLE001 a port raises nothing: every error is an outcome
             return classify(error, progress.stage)
 
-    async def _hand_over(self, sender: str, recipient: str, mail: bytes, gate: Gate, progress: "_Progress") -> Outcome:
+    async def _hand_over(self, envelope: "_Envelope", mail: bytes, gate: Gate, progress: "_Progress") -> Outcome:
         gate.check()
         while True:
             try:
                 async with self._pool.lease() as connection:
-                    return await _transaction(connection, sender, recipient, mail, gate, progress)
+                    return await _transaction(connection, envelope, mail, gate, progress)
             except _Stale:
                 progress.stage = Stage.CONNECT
 
@@ -182,8 +185,15 @@ class _Progress:
         self.stage = Stage.CONNECT
 
 
+@dataclass(frozen=True, slots=True)
+class _Envelope:
+    sender: str
+    recipient: str
+    attempt_id: str
+
+
 async def _transaction(
-    connection: Connection, sender: str, recipient: str, mail: bytes, gate: Gate, progress: _Progress
+    connection: Connection, envelope: _Envelope, mail: bytes, gate: Gate, progress: _Progress
 ) -> Outcome:
     client = connection.client
     # Here too: whoever waited long for this connection may be past its time, and connecting can swallow the cancellation
@@ -193,10 +203,10 @@ async def _transaction(
     except GateClosed as error:
         return classify(error, progress.stage)
     progress.stage = Stage.MAIL
-    await _mail_from(connection, sender, len(mail))
+    await _mail_from(connection, envelope, len(mail))
     try:
         progress.stage = Stage.RCPT
-        _expect(await client.execute_command(b"RCPT", b"TO:<%s>" % recipient.encode("ascii"), timeout=None), 250, 251)
+        _expect(await client.execute_command(b"RCPT", *_rcpt_to(client, envelope.recipient), timeout=None), 250, 251)
         progress.stage = Stage.DATA
         gate.check()
         _expect(await client.execute_command(b"DATA", timeout=None), 354)
@@ -209,12 +219,14 @@ async def _transaction(
     return _accepted(await _body(client, mail))
 
 
-async def _mail_from(connection: Connection, sender: str, size: int) -> None:
+async def _mail_from(connection: Connection, envelope: _Envelope, size: int) -> None:
     client = connection.client
     options = [b"SIZE=%d" % size] if client.supports_extension("size") else []
-    options += [b"RET=HDRS"] if client.supports_extension("dsn") else []
+    if client.supports_extension("dsn"):
+        options += [b"RET=HDRS", b"ENVID=" + envelope.attempt_id.encode("ascii")]
+    path = b"FROM:<%s>" % envelope.sender.encode("ascii")
     try:
-        answer = await client.execute_command(b"MAIL", b"FROM:<%s>" % sender.encode("ascii"), *options, timeout=None)
+        answer = await client.execute_command(b"MAIL", path, *options, timeout=None)
     except SMTPServerDisconnected as error:
         if connection.fresh:
             raise
@@ -222,6 +234,20 @@ async def _mail_from(connection: Connection, sender: str, size: int) -> None:
     if answer.code == 421 and not connection.fresh:
         raise _Stale
     _expect(answer, 250)
+
+
+def _rcpt_to(client: SMTP, recipient: str) -> list[bytes]:
+    """Where the server offers it (RFC 3461), with the request to report a failure or a delay, and no success, and with the
+    address by which later servers shall name this recipient in a report."""
+    path = b"TO:<%s>" % recipient.encode("ascii")
+    if not client.supports_extension("dsn"):
+        return [path]
+    return [path, b"NOTIFY=FAILURE,DELAY", b"ORCPT=rfc822;" + xtext(recipient)]
+
+
+def xtext(text: str) -> bytes:
+    """As RFC 3461 writes what may hold a plus, an equals sign or a blank."""
+    return _NOT_XTEXT.sub(lambda found: b"+%02X" % found[0][0], text.encode("ascii"))
 
 
 async def _body(client: SMTP, mail: bytes) -> SMTPResponse:
