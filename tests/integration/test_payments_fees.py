@@ -55,7 +55,9 @@ async def test_what_comes_short_by_a_fee_pays_the_invoice_and_the_rest_is_writte
     assert (await bank.invoice(made.id))["settled_at"] is not None
     assert await told(bank, made) == [("fees.written_off", "2.5000")]
     assert [state for _, state, _ in await bank.reminders(made.id)] == ["cancelled", "cancelled", "pending"]
-    assert (await bank.get(f"/v1/payment-status/{made.ref}"))["status"] == "paid"
+    said = await bank.get(f"/v1/payment-status/{made.ref}")
+    assert ("paid", "0.00", "2.50") == (said["status"], said["open_amount"], said["written_off"])
+    assert ["2.50"] == [part["written_off"] for part in said["installments"]]
 
 
 @pytest.mark.parametrize(

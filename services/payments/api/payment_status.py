@@ -30,17 +30,20 @@ class InstallmentStatus(BaseModel):
     due_date: date
     amount: str
     open_amount: str
+    written_off: str
     status: str
 
 
 class PaymentStatus(BaseModel):
-    """`status`: open, paid, void or uncollectible, at business time `as_of`."""
+    """`status`: open, paid, void or uncollectible, at business time `as_of`. `written_off`: what a bank kept of the money, as far
+    as the tolerance of its source goes."""
 
     invoice_id: str
     status: str
     currency: str
     amount: str
     open_amount: str
+    written_off: str
     as_of: datetime
     installments: list[InstallmentStatus]
 
@@ -118,6 +121,7 @@ def _fields(owed: Owed) -> dict[str, object]:
         "currency": owed.currency,
         "amount": amount_text(owed.amount, owed.currency),
         "open_amount": amount_text(owed.open_amount, owed.currency),
+        "written_off": amount_text(owed.written_off, owed.currency),
         "as_of": owed.as_of,
         "installments": [
             {
@@ -125,6 +129,7 @@ def _fields(owed: Owed) -> dict[str, object]:
                 "due_date": part.due_date,
                 "amount": amount_text(part.amount, owed.currency),
                 "open_amount": amount_text(part.open_amount, owed.currency),
+                "written_off": amount_text(part.written_off, owed.currency),
                 "status": owed.closed_as or ("open" if part.open_amount else "paid"),
             }
             for part in owed.parts

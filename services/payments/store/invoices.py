@@ -17,6 +17,7 @@ class Part:
     due_date: date
     amount: Decimal
     open_amount: Decimal
+    written_off: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,10 @@ class Owed:
         return sum((part.open_amount for part in self.parts), Decimal(0))
 
     @property
+    def written_off(self) -> Decimal:
+        return sum((part.written_off for part in self.parts), Decimal(0))
+
+    @property
     def amount(self) -> Decimal:
         return sum((part.amount for part in self.parts), Decimal(0))
 
@@ -64,7 +69,7 @@ SELECT i.id, i.ref, i.number, i.currency, i.issue_date, i.payment_url, i.payment
        i.document_key, i.document_name, i.document_type, i.closed_as, i.settled_at,
        u.name, coalesce(u.locale, c.locale), c.ref, c.name, c.iban, c.bic, c.logo_url,
        t.now, (t.now AT TIME ZONE coalesce(u.timezone, c.timezone))::date,
-       (SELECT array_agg((n.no, n.due_date, n.amount, n.open_amount) ORDER BY n.due_date, n.no)
+       (SELECT array_agg((n.no, n.due_date, n.amount, n.open_amount, n.written_off) ORDER BY n.due_date, n.no)
           FROM installment n WHERE n.invoice_id = i.id)
   FROM invoice i JOIN customer u ON u.id = i.customer_id JOIN creditor c ON c.id = i.creditor_id
   CROSS JOIN (SELECT business_now() AS now) t
