@@ -14,6 +14,7 @@ import obstore
 import pytest
 import structlog
 from obstore.store import S3Store
+from prometheus_client import REGISTRY
 
 from services.payments.adapters.bucket import Bucket
 from services.payments.adapters.folder import Folder
@@ -88,6 +89,24 @@ async def test_files_of_a_folder_are_moved_with_a_word_on_each(bank: Payments, f
     folder.put("1.xml", GOOD)  # a name that is in done already
     assert await look() == 1
     assert len(names(folder.path / "done")) == 6
+
+
+async def test_entries_of_a_picked_up_file_are_counted_and_one_that_cannot_be_read_is_an_alarm(
+    bank: Payments, folder: FolderRig
+) -> None:
+    """Nobody waits for the answer, so what is only in the word beside the file would be seen by nobody."""
+    folder.put("1.xml", camt([Line("1.00", "first", bank_ref="A"), Line("2.00", currency="XXX"), Line("NaN")]))
+    before = {outcome: counted(outcome) for outcome in ("unmatched", "errors")}
+    with structlog.testing.capture_logs() as logs:
+        assert await (await taker(bank, folder.place(), Place.FOLDER)).look() == 1
+    assert {"unmatched": 1, "errors": 2} == {outcome: counted(outcome) - before[outcome] for outcome in before}
+    [alarm] = [line for line in logs if line["event"] == "statement_entries_failed"]
+    assert ("1.xml", 2, "error") == (alarm["file"], alarm["entries"], alarm["log_level"])
+    assert "entry 2" in alarm["hint"]
+
+
+def counted(outcome: str) -> float:
+    return REGISTRY.get_sample_value("dunnock_statement_entries_total", {"outcome": outcome}) or 0.0
 
 
 def names(folder: Path) -> list[str]:

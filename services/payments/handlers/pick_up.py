@@ -25,6 +25,9 @@ HEAD = 4096
 LEASE = timedelta(seconds=120)  # renewed while a file is read
 MOST_PAGES = 100  # a look; the next one goes on from there
 FAILED = Counter("dunnock_statement_files_failed", "Picked-up files that are no statements")
+ENTRIES = Counter(
+    "dunnock_statement_entries", "Entries of picked-up files, by what became of them; alarm on `errors`", ["outcome"]
+)
 NOT_READ = Counter("dunnock_statement_files_not_read", "Times that a waiting file could not be read")
 
 log = structlog.get_logger("payments")
@@ -85,9 +88,9 @@ class PickUp:
             async with self.place.open(found) as file:
                 reader = self.reader_of(file.read(HEAD))
                 file.seek(0)
-                return Ended.BOOKED, _told(
-                    await take_statement(self.recorder, self.source_id, reader, file, self.rules)
-                )
+                taken = await take_statement(self.recorder, self.source_id, reader, file, self.rules)
+                _count(found, taken, self.kind)
+                return Ended.BOOKED, _told(taken)
         except WrongFile as error:
             FAILED.inc()
             log.error("statement_file_failed", file=found.name, place=self.kind, hint=str(error))
@@ -125,6 +128,15 @@ class PickUp:
             with suppress(Exception):  # the database may be away: the next time comes before the lease ends
                 async with self.recorder.db.connection() as connection:
                     await put_off(connection, claimed, LEASE)
+
+
+def _count(found: Found, taken: Taken, kind: Place) -> None:
+    for outcome, number in taken.counts.items():
+        ENTRIES.labels(outcome).inc(number)
+    if taken.errors:
+        first = taken.errors[0]
+        hint = f"{first.place}: {first.detail}"
+        log.error("statement_entries_failed", file=found.name, place=kind, entries=taken.counts["errors"], hint=hint)
 
 
 def _told(taken: Taken) -> str:
