@@ -26,14 +26,16 @@ class Store:
     broken: bool = False
     full: bool = False
 
-    async def __call__(self, reminder_id: int, fence: int, kind: BounceKind, detail: str, mail: bytes) -> bool:
+    async def __call__(
+        self, reminder_id: int, fence: int, kind: BounceKind, detail: str, mail: bytes, failed: str
+    ) -> bool:
         if self.broken:
             raise ConnectionError("database away")
         self.bounces.append((reminder_id, fence, kind, detail))
         return True
 
     async def unsigned(
-        self, recipient: str, kind: BounceKind, detail: str, mail: bytes, about: tuple[int, int] | None
+        self, recipient: str, kind: BounceKind, detail: str, mail: bytes, failed: str, about: tuple[int, int] | None
     ) -> bool:
         self.others.append((recipient, kind, about))
         return not self.full

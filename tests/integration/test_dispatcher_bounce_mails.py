@@ -74,7 +74,8 @@ async def test_a_report_to_another_address_of_ours_is_about_the_mail_whose_messa
     _, queued = await dispatcher.due()
     await dispatcher.send(queued)
     repeated = f"Message-ID: {dispatcher.mails()[-1]['Message-ID']}".encode()
-    mail = dsn("5.1.1", "user unknown").replace(b"Subject: Factura", repeated)
+    to = dispatcher.smtp.mails[-1].rcpt_tos[0]
+    mail = dsn("5.1.1", "user unknown", to=to).replace(b"Subject: Factura", repeated)
 
     assert (await arrive(dispatcher, "postmaster@bounce.example.com", mail))[0] == 250
 

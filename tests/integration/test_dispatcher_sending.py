@@ -348,8 +348,10 @@ async def test_two_dispatchers_share_the_work_and_double_nothing(database_dsn: s
 
 
 async def bounce(dispatcher: Dispatcher, return_path: str) -> None:
+    mailed = str(dispatcher.smtp.mails[0].rcpt_tos[0]).encode()
+
     def post() -> None:
         with smtplib.SMTP("127.0.0.1", dispatcher.bounce_port, timeout=10) as client:
-            client.sendmail("", [return_path], HARD_BOUNCE)
+            client.sendmail("", [return_path], HARD_BOUNCE.replace(b"jo@example.com", mailed))
 
     await asyncio.to_thread(post)

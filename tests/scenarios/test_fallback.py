@@ -33,6 +33,15 @@ def test_after_a_bounce_the_text_message_says_so_and_later_reminders_start_there
     assert "did not reach you" not in case.messages()[2]["text"]
 
 
+def test_a_report_about_an_address_that_the_mailbox_sends_on_to_does_not_bar_the_mailbox(case: Case) -> None:
+    case.invoice(email="forwarded@x.sandbox.test", phone=PHONE)
+
+    assert case.sent() == ["day 1 email deliver-invoice", "day 1 sms deliver-invoice"]
+    assert case.tries("deliver-invoice") == ["email undelivered", "sms delivered"]
+    assert case.suppressed() == []
+    assert any("sent on by the mailbox to another address" in line for line in case.timeline())
+
+
 def test_a_mailbox_refused_at_the_door_gives_way_at_once(case: Case) -> None:
     case.invoice(email="reject@x.sandbox.test", phone=PHONE)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from services.dispatcher.domain.bounce_words import GONE, OTHERWISE
 from services.dispatcher.domain.bounce_words import plain as words_of
-from services.dispatcher.domain.bounces import BounceKind, classify, judge
+from services.dispatcher.domain.bounces import BounceKind, classify, judge, sent_on
 from tests.bounce_accuracy.__main__ import ENOUGH, JUDGED, LABELS, RIGHT, labels
 from tests.doubles.bounces import dsn, plain
 
@@ -39,6 +39,36 @@ def test_a_delivery_status_is_judged_by_its_code_then_its_words(status: str, dia
 
     assert kind == bounce.kind
     assert "ana@customer.test" == bounce.address
+
+
+@pytest.mark.parametrize(
+    ("failed", "another"),
+    [
+        ("ana@customer.test", False),
+        ("<ANA@Customer.Test>", False),
+        ("ana@mx1.customer.test", False),
+        ("ana+old@customer.test", False),
+        ("", False),
+        ("ana", False),
+        ("ana@gmail.test", True),
+        ("anabel@customer.test", True),
+        ("ana@notcustomer.test", True),
+    ],
+)
+def test_a_report_about_another_mailbox_is_told_from_one_about_ours(failed: str, another: bool) -> None:
+    assert another == sent_on("ana@customer.test", failed)
+    assert another == sent_on("Ana+facturas@customer.test", failed)
+    assert not sent_on("ana@bücher.test", "ana@xn--bcher-kva.test")
+
+
+def test_the_address_of_a_report_is_the_one_we_wrote_to_and_the_final_one_the_one_that_failed() -> None:
+    mail = dsn("5.1.1", "gone", to="ana@gmail.test").replace(
+        b"Final-Recipient", b"Original-Recipient: rfc822;ana@customer.test\r\nFinal-Recipient"
+    )
+
+    bounce = classify(mail)
+
+    assert ("ana@customer.test", "ana@gmail.test") == (bounce.address, bounce.final)
 
 
 def test_a_server_that_still_tries_has_not_failed() -> None:

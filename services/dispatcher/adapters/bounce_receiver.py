@@ -30,12 +30,15 @@ _LOG = logging.getLogger(__name__)
 
 
 class OnBounce(Protocol):
-    """Stores; False: too many came today. What it raises makes the peer come again."""
+    """Stores; False: too many came today. What it raises makes the peer come again. `failed`: the address that a report
+    is about, where it names one."""
 
-    async def __call__(self, reminder_id: int, fence: int, kind: BounceKind, detail: str, mail: bytes) -> bool: ...
+    async def __call__(
+        self, reminder_id: int, fence: int, kind: BounceKind, detail: str, mail: bytes, failed: str
+    ) -> bool: ...
 
     async def unsigned(
-        self, recipient: str, kind: BounceKind, detail: str, mail: bytes, about: Original | None
+        self, recipient: str, kind: BounceKind, detail: str, mail: bytes, failed: str, about: Original | None
     ) -> bool:
         """`about`: what a Message-ID of ours names, that the mail repeats."""
 
@@ -171,9 +174,9 @@ class _Handler:
         bounce = await asyncio.to_thread(classify, mail)
         named = self._paths.read(recipient)
         if named is not None:
-            return await self._on_bounce(*named, bounce.kind, _detail(bounce), mail)
+            return await self._on_bounce(*named, bounce.kind, _detail(bounce), mail, bounce.final)
         about = self._ids.read(bounce.original)
-        return await self._on_bounce.unsigned(recipient, bounce.kind, _detail(bounce), mail, about)
+        return await self._on_bounce.unsigned(recipient, bounce.kind, _detail(bounce), mail, bounce.final, about)
 
 
 def _detail(bounce: Bounce) -> str:

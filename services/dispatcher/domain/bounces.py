@@ -75,13 +75,14 @@ class BounceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Bounce:
-    """`code` is an enhanced or a reply code, `address` the one that failed where the report names it, `original` the
-    Message-ID of the mail that came back, as the report repeats it."""
+    """`code` is an enhanced or a reply code, `address` the one that failed where the report names it, `final` the same where
+    a standard report names it, `original` the Message-ID of the mail that came back, as the report repeats it."""
 
     kind: BounceKind
     detail: str
     code: str = ""
     address: str = ""
+    final: str = ""
     original: str = ""
 
 
@@ -93,6 +94,25 @@ def classify(raw: bytes) -> Bounce:
     except Exception as error:  # noqa: BLE001
         # Hostile or broken mail reaches this from anywhere; a crash here would make its sender retry for days.
         return Bounce(BounceKind.UNKNOWN, f"unreadable: {type(error).__name__}")
+
+
+def sent_on(mailed: str, failed: str) -> bool:
+    """Whether a report is about another mailbox than the one that was written to, which only sends its mails on to it. A
+    host of the same domain is no other one, nor is the address without the label behind its plus."""
+    own, own_domain = _mailbox(mailed)
+    other, domain = _mailbox(failed)
+    if not other:
+        return False
+    related = domain == own_domain or domain.endswith(f".{own_domain}") or own_domain.endswith(f".{domain}")
+    return other != own or not related
+
+
+def _mailbox(address: str) -> tuple[str, str]:
+    """Local part and domain as they are compared; both empty where there are none."""
+    local, _, domain = address.strip(" <>").lower().rpartition("@")
+    with suppress(UnicodeError):
+        domain = domain.encode("idna").decode("ascii")
+    return (local.partition("+")[0], domain) if local and domain else ("", "")
 
 
 def judge(enhanced: str, text: str) -> BounceKind:
@@ -153,8 +173,8 @@ def _action(block: Message) -> str:
 def _from_block(block: Message, said: str) -> Bounce:
     action, diagnostic = _action(block), str(block.get("Diagnostic-Code", ""))[:_READ_TEXT]
     status = str(block.get("Status", ""))[:_READ_TEXT]
-    address = _clip(str(block.get("Original-Recipient") or block.get("Final-Recipient") or ""))
-    address = address.rpartition(";")[2].strip(" <>")
+    final = _recipient(block, "Final-Recipient")
+    address = _recipient(block, "Original-Recipient") or final
     code = _first(_ENHANCED, status)
     # Gateways often write a vague status over the precise one that the last server gave.
     if code in _VAGUE_CODES:
@@ -163,9 +183,13 @@ def _from_block(block: Message, said: str) -> Bounce:
     if action.startswith(("fail", "error")):
         # A code that says enough is not overruled by its own explanation, nor by what the text for people quotes.
         reason_given = diagnostic if code in _HARD_CODES else _telling(diagnostic, _telling(status, said))
-        return Bounce(judge(code, reason_given), detail, code, address)
+        return Bounce(judge(code, reason_given), detail, code, address, final)
     kind = BounceKind.DELAYED if action.startswith("delayed") else BounceKind.UNKNOWN
-    return Bounce(kind, detail, code, address)
+    return Bounce(kind, detail, code, address, final)
+
+
+def _recipient(block: Message, field: str) -> str:
+    return _clip(str(block.get(field) or "")).rpartition(";")[2].strip(" <>")
 
 
 def _telling(first: str, then: str) -> str:

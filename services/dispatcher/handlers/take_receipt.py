@@ -7,7 +7,7 @@ noted beside it and moves nothing.
 
 from datetime import timedelta
 
-from services.dispatcher.domain.bounces import BounceKind
+from services.dispatcher.domain.bounces import BounceKind, sent_on
 from services.dispatcher.domain.outcomes import Accepted, Delivered, Engaged, Missed, Rejected, SuppressReason, Unwanted
 from services.dispatcher.domain.outcomes import Receipt as ProviderWord
 from services.dispatcher.store import bounce_mails
@@ -88,18 +88,21 @@ def as_receipt(
 
 
 class TakeBounce:
-    """What the bounce receiver hears. A hard bounce bars the address; an automatic reply or a delay changes nothing.
-    False: too many such mails came today, nothing was stored."""
+    """What the bounce receiver hears. A hard bounce bars the address, unless it is about another one that the mailbox sends
+    its mails on to; an automatic reply or a delay changes nothing. False: too many such mails came today, nothing was
+    stored."""
 
     def __init__(self, take: TakeReceipt, db: Database, unsigned_per_day: int) -> None:
         self._take = take
         self._db = db
         self._unsigned_per_day = unsigned_per_day
 
-    async def __call__(self, reminder_id: int, fence: int, kind: BounceKind, detail: str, mail: bytes) -> bool:
+    async def __call__(
+        self, reminder_id: int, fence: int, kind: BounceKind, detail: str, mail: bytes, failed: str
+    ) -> bool:
         match kind:
             case BounceKind.HARD:
-                await self._take(reminder_id, fence, Rejected(detail, suppress=SuppressReason.BOUNCED))
+                await self._take(reminder_id, fence, await self._gone(reminder_id, fence, detail, failed))
             case BounceKind.SOFT:
                 await self._take(reminder_id, fence, Missed(detail))
             case BounceKind.COMPLAINT:
@@ -113,7 +116,7 @@ class TakeBounce:
         return True
 
     async def unsigned(
-        self, recipient: str, kind: BounceKind, detail: str, mail: bytes, about: tuple[int, int] | None
+        self, recipient: str, kind: BounceKind, detail: str, mail: bytes, failed: str, about: tuple[int, int] | None
     ) -> bool:
         """To an address that names no attempt. `about`: reminder and contact point of our own mail that it returns."""
         async with self._db.connection() as connection:
@@ -121,7 +124,14 @@ class TakeBounce:
             if not about or fence is None:
                 said = f"{kind} {detail}".strip()
                 return await bounce_mails.keep_unsigned(connection, recipient, said, mail, self._unsigned_per_day)
-        return await self(about[0], fence, kind, detail, mail)
+        return await self(about[0], fence, kind, detail, mail, failed)
+
+    async def _gone(self, reminder_id: int, fence: int, detail: str, failed: str) -> Rejected:
+        async with self._db.connection() as connection:
+            mailed = await bounce_mails.mailed_address(connection, reminder_id, fence)
+        if mailed is not None and sent_on(mailed, failed):
+            return Rejected(f"sent on by the mailbox to another address: {detail}")
+        return Rejected(detail, suppress=SuppressReason.BOUNCED)
 
     async def _keep(self, attempt_id: str, detail: str, mail: bytes) -> bool:
         """For a person to look at; nobody is answered."""

@@ -21,6 +21,9 @@ RETURNING id
 NEWEST = """
 SELECT max(fence) FROM attempt WHERE reminder_id = $1 AND contact_point_id = $2 AND channel = 'email'
 """
+MAILED = """
+SELECT p.address FROM attempt a JOIN contact_point p ON p.id = a.contact_point_id WHERE a.reminder_id = $1 AND a.fence = $2
+"""
 SELECT = """
 SELECT m.id, m.recipient, m.detail, m.received_at, i.ref, r.step, length(m.body) AS size, substr(m.body, 1, 8192) AS head
   FROM bounce_mail m
@@ -59,6 +62,12 @@ async def keep_unsigned(tx: asyncpg.Connection, recipient: str, detail: str, mai
 async def newest_fence(connection: asyncpg.Connection, reminder_id: int, contact_point_id: int) -> int | None:
     """Of the attempts to mail this reminder to this address."""
     found: int | None = await connection.fetchval(NEWEST, reminder_id, contact_point_id)
+    return found
+
+
+async def mailed_address(connection: asyncpg.Connection, reminder_id: int, fence: int) -> str | None:
+    """To which this attempt went."""
+    found: str | None = await connection.fetchval(MAILED, reminder_id, fence)
     return found
 
 
