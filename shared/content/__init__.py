@@ -3,6 +3,7 @@
 from shared.content.catalog import Catalog
 from shared.content.facts import MessageFacts, OwedInvoice, Rendered
 from shared.content.mime import Attachment, HeaderRefused, MailHeaders, build_mail
+from shared.content.pictures import Picture, Pictures
 from shared.content.template import CompiledTemplate, TemplateRefused, TemplateSource, compile_template, compile_value
 
 __all__ = [
@@ -13,6 +14,8 @@ __all__ = [
     "MailHeaders",
     "MessageFacts",
     "OwedInvoice",
+    "Picture",
+    "Pictures",
     "Rendered",
     "TemplateRefused",
     "TemplateSource",

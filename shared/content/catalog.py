@@ -17,6 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from shared.content.facts import MessageFacts, Rendered
 from shared.content.formats import babel_locale
 from shared.content.gsm import fold
+from shared.content.pictures import LOGO, PAYMENT_CODE, available, shown
 from shared.content.several import HTML, LAYOUTS, for_several, words_for_several
 from shared.content.template import CompiledTemplate, TemplateSource, compile_template
 from shared.content.variables import DateStyle, variables
@@ -60,12 +61,26 @@ class _Choice:
     def render(self, facts: MessageFacts) -> Rendered:
         spoken = self.channel == "voice"
         style = DateStyle.LONG if spoken or self.channel == "email" else DateStyle.MEDIUM
-        rendered = self.template.render(variables(facts, self.locale, style, self.names, spoken=spoken))
+        values = variables(facts, self.locale, style, self.names, spoken=spoken)
+        if self.template.pictures:
+            return self._with_pictures(facts, values)
+        rendered = self.template.render(values)
         if spoken:
             return replace(rendered, text=" ".join(rendered.text.split()), html=None, locale=self.locale)
         if self.channel != "sms":
             return rendered
         return replace(rendered, text=fold(rendered.text.strip()), html=None)
+
+    def _with_pictures(self, facts: MessageFacts, values: dict[str, Any]) -> Rendered:
+        names = self.template.pictures
+        found = available(names, facts)
+        values |= {"logo": LOGO in found, "payment_code": PAYMENT_CODE in found}
+        rendered = self.template.render(values)
+        html, carried = shown(rendered.html or "", names, found)
+        if not carried:
+            return rendered if html == rendered.html else replace(rendered, html=html)
+        made_of = [rendered.wording, *(picture.wording for picture in carried if picture.wording)]
+        return replace(rendered, html=html, pictures=carried, wording=" ".join(made_of))
 
 
 class Catalog:
@@ -97,14 +112,25 @@ class Catalog:
 
     def render(self, message: str, channel: str, facts: MessageFacts) -> Rendered:
         """Raises UnknownMessage, or jinja2.TemplateError when an operator's text asks for what is not there."""
-        key = (for_several(message) if len(facts.invoices) > 1 else message, channel, facts.locale)
+        asked = for_several(message) if len(facts.invoices) > 1 else message
+        return self._chosen(asked, channel, facts.locale).render(facts)
+
+    def _chosen(self, message: str, channel: str, locale: str) -> _Choice:
+        key = (message, channel, locale)
         choice = self._choices.get(key)
         if choice is None:
             choice = self._choose(*key)
             if len(self._choices) >= _MAX_REMEMBERED:
                 self._choices.clear()
             self._choices[key] = choice
-        return choice.render(facts)
+        return choice
+
+    def draws(self, message: str, channel: str, locale: str) -> bool:
+        """Whether rendering it may draw a payment code, which takes as long as many mails."""
+        try:
+            return PAYMENT_CODE in self._chosen(message, channel, locale).template.pictures
+        except UnknownMessage:
+            return False
 
     def _choose(self, message: str, channel: str, wanted: str) -> _Choice:
         for locale in cascade(wanted, self._default):

@@ -12,6 +12,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+from shared.content.pictures import Picture, Pictures
+
 _BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 
 
@@ -32,7 +34,8 @@ class OwedInvoice:
 class MessageFacts:
     """Amounts in `currency`; `open_amount` is that of what this message is about (installment or invoice);
     `days_past_due` in local calendar days, negative before; `fallback_from` names the channel that failed. `invoices`: all
-    that it speaks of, where they are several; the other facts then are those of the one that is due for the longest."""
+    that it speaks of, where they are several; the other facts then are those of the one that is due for the longest. `pictures`: all
+    that a text may show, by name; `logo`: the creditor's."""
 
     creditor_name: str
     email_from: str
@@ -61,18 +64,22 @@ class MessageFacts:
     fallback_from: str | None = None
     attributes: Mapping[str, Any] | None = None
     invoices: tuple[OwedInvoice, ...] = ()
+    pictures: Pictures | None = None
+    logo: Picture | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
     """One message, ready for a channel: `text` ends with a newline, `html` only where the channel shows it. `locale` is
-    that of the text, where the channel must know it (a voice). `wording`: which text in which version it was made of."""
+    that of the text, where the channel must know it (a voice). `wording`: which text in which version it was made of,
+    and which pictures. `pictures`: those that go with the html."""
 
     subject: str
     text: str
     html: str | None = None
     locale: str = ""
     wording: str = ""
+    pictures: tuple[Picture, ...] = ()
 
 
 def one_line(value: str) -> str:

@@ -15,8 +15,10 @@ from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import format_datetime
 from functools import cache, lru_cache
+from typing import Protocol
 
 from shared.content.facts import Rendered
+from shared.content.pictures import Picture
 
 _TEXT, _HTML, _BOUNDARY = "TEXT-GOES-HERE", "HTML-GOES-HERE", "=_dunnock_{}_="
 _ADDRESS = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,253}")
@@ -66,8 +68,10 @@ def build_mail(headers: MailHeaders, rendered: Rendered, attachment: Attachment 
     """The whole mail, ready for DATA without the final dot."""
     text, text_encoding = _body(rendered.text)
     html, html_encoding = (b"", None) if rendered.html is None else _body(rendered.html)
-    before, between, after = _skeleton(text_encoding, html_encoding, attachment is not None)
+    before, between, after = _skeleton(text_encoding, html_encoding, bool(rendered.pictures), attachment is not None)
     parts = [_header_block(headers, rendered.subject), before, text, between, html, after]
+    if rendered.pictures:
+        parts[5:5] = [part for picture in rendered.pictures for part in _inline(picture)]
     if attachment is not None:
         parts += (_part_headers(attachment.filename, attachment.media_type), _ENCODED.of(attachment), _END)
     return b"".join(parts)
@@ -170,19 +174,47 @@ def _quoted_printable(raw: bytes) -> bytes:
 
 
 @cache
-def _skeleton(text_encoding: str, html_encoding: str | None, attached: bool) -> tuple[bytes, bytes, bytes]:
-    """What stands before the text, between text and html, and after: as the standard library writes it."""
+def _skeleton(
+    text_encoding: str, html_encoding: str | None, illustrated: bool, attached: bool
+) -> tuple[bytes, bytes, bytes]:
+    """What stands before the text, between text and html, and after: as the standard library writes it. The pictures go
+    before what stands after: it begins with the end of the part that html and pictures make."""
     mail = EmailMessage(policy=SMTP)
     mail.set_content(_TEXT, charset="utf-8", cte=text_encoding)
     if html_encoding:
         mail.add_alternative(_HTML, subtype="html", charset="utf-8", cte=html_encoding)
         mail.set_boundary(_BOUNDARY.format("alternative"))
+        if illustrated:
+            _make_related(mail)
     if attached:
         mail.make_mixed()
         mail.set_boundary(_BOUNDARY.format("mixed"))
     before, _, rest = mail.as_bytes().partition(_TEXT.encode() + b"\r\n")
     between, _, after = rest.partition(_HTML.encode() + b"\r\n") if html_encoding else (b"", b"", rest)
     return before, between, after.removesuffix(_END) + (_NEXT if attached else b"")
+
+
+def _make_related(mail: EmailMessage) -> None:
+    *_, page = mail.iter_parts()
+    assert isinstance(page, EmailMessage)
+    page.make_related()
+    page.set_boundary(_BOUNDARY.format("related"))
+    page.set_param("type", "text/html")  # RFC 2387: what the part is, when its pictures are left out
+
+
+def _inline(picture: Picture) -> tuple[bytes, bytes]:
+    """The part of one picture; the base64 of an operator's is made once."""
+    return _picture_headers(picture), _ENCODED.of(picture) if picture.wording else _base64_lines(picture.content)
+
+
+def _picture_headers(picture: Picture) -> bytes:
+    return (
+        f"\r\n--{_BOUNDARY.format('related')}\r\n"
+        f"Content-Type: {_checked(_MEDIA_TYPE, picture.media_type, 'the type of a picture')}\r\n"
+        "Content-Transfer-Encoding: base64\r\n"
+        f"Content-ID: <{picture.content_id}>\r\n"
+        f"Content-Disposition: inline;{_filename(picture.filename)}\r\nMIME-Version: 1.0\r\n\r\n"
+    ).encode("ascii")
 
 
 _NEXT = b"\r\n--" + _BOUNDARY.format("mixed").encode() + b"\r\n"
@@ -212,6 +244,13 @@ def _foreign_filename(name: str) -> str:
     return part.as_bytes().decode("ascii").partition("attachment;")[2].split("\r\n\r\n")[0].rstrip()
 
 
+class _File(Protocol):
+    @property
+    def content(self) -> bytes: ...
+    @property
+    def digest(self) -> str: ...
+
+
 class _EncodedFiles:
     """base64 of the last files, at most `limit` bytes of it: a file shared by many mails is encoded once."""
 
@@ -219,13 +258,13 @@ class _EncodedFiles:
         self._limit, self._size = limit, 0
         self._kept: OrderedDict[str, bytes] = OrderedDict()
 
-    def of(self, attachment: Attachment) -> bytes:
-        encoded = self._kept.get(attachment.digest)
+    def of(self, file: _File) -> bytes:
+        encoded = self._kept.get(file.digest)
         if encoded is not None:
-            self._kept.move_to_end(attachment.digest)
+            self._kept.move_to_end(file.digest)
             return encoded
-        encoded = _base64_lines(attachment.content)
-        self._keep(attachment.digest, encoded)
+        encoded = _base64_lines(file.content)
+        self._keep(file.digest, encoded)
         return encoded
 
     def _keep(self, digest: str, encoded: bytes) -> None:

@@ -17,6 +17,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from shared.content.facts import Rendered, one_line
+from shared.content.pictures import named_in
 
 _FILTERS = (
     "abs",
@@ -120,6 +121,7 @@ class CompiledTemplate:
     text: Callable[[Mapping[str, Any]], str]
     html: Callable[[Mapping[str, Any]], str] | None
     wording: str = ""
+    pictures: tuple[str, ...] = ()  # that its html may show
 
     def render(self, values: Mapping[str, Any]) -> Rendered:
         """Raises jinja2.TemplateError when a name is missing or the sandbox refuses an access."""
@@ -134,6 +136,7 @@ def compile_template(source: TemplateSource, wording: str = "") -> CompiledTempl
         _compiled(_PLAIN, "text", _ended(source.text)),
         None if source.html is None else _compiled(_MARKUP, "html", _ended(source.html)),
         wording,
+        () if source.html is None else named_in(source.html),
     )
 
 

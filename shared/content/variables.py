@@ -80,6 +80,8 @@ def _of_one(
         "document_url": web_address(facts.document_url),
         "opt_out_url": web_address(facts.opt_out_url),
         "logo_url": web_address(facts.logo_url),
+        "logo": False,  # whether the html shows one: known to who renders it
+        "payment_code": False,
         "iban": one_line(facts.iban or ""),
         "bic": one_line(facts.bic or ""),
         "fallback_from": facts.fallback_from,

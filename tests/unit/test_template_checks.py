@@ -101,6 +101,7 @@ def test_a_text_that_cannot_be_is_refused_with_its_place(text: str, place: str, 
         ("<!-- --!><script>x</script> -->", "in a comment: <script>"),
         ("<!--[if mso]><script>x</script><![endif]-->", "in a comment: <script>"),
         ("<![CDATA[> <script>x</script> ]]>", "<![ ... ]> must not"),
+        ("<p>jinja7held</p>", "'jinja7held' cannot stand in a mail"),
     ],
 )
 def test_html_that_a_mail_must_not_have_is_refused_and_never_cut(html: str, reason: str) -> None:

@@ -1,18 +1,21 @@
 """The html of a mail, made ready when a text is saved: MJML compiled, styles put where mail programs look for them.
 
 True here: what a mail must not have (script, forms, frames, another site's style) is refused with its place, never cut
-out in silence; nothing is fetched; a link leads where our own names say, or to an address that is written out. Nothing
-is handed to a library in which it could nest deeper than that library's stack: no depth without as many tags.
+out in silence; nothing is fetched; a link leads where our own names say, or to an address that is written out; a picture
+that a mail carries (`cid:`) has words for those who do not see it. Nothing is handed to a library in which it could
+nest deeper than that library's stack: no depth without as many tags.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from html.parser import HTMLParser
 
 import css_inline
 import nh3
 from mjml import mjml2html
+
+from shared.content.pictures import NAME
 
 LINKS = ("pay_url", "document_url", "opt_out_url", "logo_url")
 _TAGS_KEPT_OUT = {"html", "head", "body", "title", "meta"}  # the frame of a page, which is no fragment
@@ -39,6 +42,9 @@ _ANY = {
 }
 _LINKING = {"a": {"href", "name"}, "img": {"src"}}
 _SCHEMES = {"https", "http", "mailto", "tel"}
+_SHOWING = ("img", "mj-image")
+_PICTURE = re.compile(f"cid:{NAME}")
+_SAID_OTHERWISE = re.compile(rf"""\bsrc\s*=\s*(['"]?)(cid:{NAME})\1(?=[\s/>])""")
 _JINJA = re.compile(r"\{\{.*?\}\}|\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 _HELD = re.compile(r"jinja(\d+)held")
 _REMOTE_STYLE = re.compile(r"@import|url\s*\(|expression\s*\(|behavior\s*:|-moz-binding", re.IGNORECASE)
@@ -59,14 +65,14 @@ class Wrong:
 def from_html(source: str) -> str | list[Wrong]:
     """The html with its styles inlined, or all that is wrong with it."""
     held, kept = _hold(source)
-    wrong = _too_much(held) or _unsafe(held, kept)
-    return wrong or _release(_inlined(held), kept)
+    wrong = _taken(source) or _too_much(held) or _unsafe(held, kept)
+    return wrong or _release(_named(_inlined(held)), kept)
 
 
 def from_mjml(source: str) -> str | list[Wrong]:
     """The same, of MJML."""
     held, kept = _hold(source)
-    if wrong := _too_much(held):
+    if wrong := _taken(source) or _too_much(held):
         return wrong
     if fetching := [tag for tag in _FETCHING if f"<{tag}" in held.lower()]:
         return [Wrong(_line(held, f"<{tag}"), f"<{tag}> is not available: nothing is fetched") for tag in fetching]
@@ -80,7 +86,12 @@ def from_mjml(source: str) -> str | list[Wrong]:
     wrong = _unsafe(held, kept, mjml=True) or [
         Wrong(None, one.reason) for one in _unsafe(_without_comments(compiled), kept)
     ]
-    return wrong or _release(_inlined(compiled).replace('lang="und"', 'lang="{{ language }}"'), kept)
+    return wrong or _release(_named(_inlined(compiled)).replace('lang="und"', 'lang="{{ language }}"'), kept)
+
+
+def _taken(source: str) -> list[Wrong]:
+    """Words that this page itself uses."""
+    return [Wrong(_line(source, found[0]), f"{found[0]!r} cannot stand in a mail") for found in _HELD.finditer(source)]
 
 
 def _too_much(html: str) -> list[Wrong]:
@@ -110,6 +121,11 @@ def _release(html: str, kept: list[str]) -> str:
 def _inlined(html: str) -> str:
     whole = "<html" in html[:2000].lower()
     return _INLINER.inline(html) if whole else _INLINER.inline_fragment(html, "")
+
+
+def _named(html: str) -> str:
+    """Pictures are named in one way, also where only some mail programs look: in comments, which nobody has rewritten."""
+    return _SAID_OTHERWISE.sub(r'src="\2"', html)
 
 
 def _unsafe(html: str, kept: list[str], *, mjml: bool = False) -> list[Wrong]:
@@ -188,13 +204,24 @@ class _Look(HTMLParser):
 
     def _links(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         for name, value in attrs:
-            if name in ("href", "src", "background-url", "background") and not self._leads(value or ""):
+            if name == "src" and tag in _SHOWING and (value or "").lower().startswith("cid:"):
+                self._picture(tag, value or "", dict(attrs))
+            elif name in ("href", "src", "background-url", "background") and not self._leads(value or ""):
                 self._say(
                     f"{name} of <{tag}> must be https://, http://, mailto: or tel:, or one of "
                     + ", ".join(f"{{{{ {link} }}}}" for link in LINKS)
+                    + (", or cid: and the name of a picture" if tag in _SHOWING else "")
                 )
             if self._mjml and name.startswith("on"):
                 self._say(f"{name} of <{tag}> must not be in a mail")
+
+    def _picture(self, tag: str, value: str, said: Mapping[str, str | None]) -> None:
+        if not _PICTURE.fullmatch(value) or _HELD.search(value):
+            self._say(f"src of <{tag}> must be cid: and the name of a picture, written out, such as cid:banner")
+        if "alt" not in said:
+            self._say(
+                f'<{tag} src="cid:..."> needs an alt: the words for those who do not see it; alt="" where it says nothing'
+            )
 
     def _leads(self, value: str) -> bool:
         if held := _HELD.fullmatch(value.strip()):

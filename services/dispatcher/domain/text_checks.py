@@ -14,8 +14,10 @@ from jinja2 import TemplateError
 from jinja2.exceptions import UndefinedError
 
 from services.dispatcher.domain.markup import Wrong, from_html, from_mjml
-from shared.content import Catalog, MessageFacts, Rendered, TemplateRefused, TemplateSource, compile_template
+from services.dispatcher.domain.picture_limits import LOGO_COUNTS, MOST_CARRIED, carried_bytes
+from shared.content import Catalog, MessageFacts, Pictures, Rendered, TemplateRefused, TemplateSource, compile_template
 from shared.content.gsm import segments
+from shared.content.pictures import LOGO, RESERVED, named_in
 from shared.content.template import names_in
 from shared.content.variables import DateStyle, variables
 
@@ -60,11 +62,13 @@ class Checked:
     source: TemplateSource
 
 
-def check(draft: Draft, channel: str, locale: str, examples: Sequence[MessageFacts] = ()) -> Checked | list[Fault]:
-    """`examples`: further ones beside our own."""
+def check(
+    draft: Draft, channel: str, locale: str, examples: Sequence[MessageFacts] = (), pictures: Pictures | None = None
+) -> Checked | list[Fault]:
+    """`examples`: further ones beside our own. `pictures`: all that there are."""
     faults = [*_shape(draft, channel)]
     html, wrong = _html(draft)
-    faults += wrong
+    faults += wrong or _shows(draft, html or "", pictures or {})
     source = TemplateSource(draft.subject, draft.text, html)
     faults += _unknown(source)
     if faults:
@@ -139,6 +143,26 @@ def _html(draft: Draft) -> tuple[str | None, list[Fault]]:
     if isinstance(made, str):
         return made, []
     return None, [Fault(part, _at(one)) for one in made]
+
+
+def _shows(draft: Draft, html: str, pictures: Pictures) -> Iterator[Fault]:
+    part, written = ("mjml", draft.mjml) if draft.mjml is not None else ("html", draft.html)
+    names = named_in(html)
+    for name in names:
+        if name not in RESERVED and name not in pictures:
+            line = _line_of(written or "", f"cid:{name}")
+            yield Fault(part, _at(Wrong(line, f"there is no picture {name!r}: PUT /v1/pictures/{name} first")))
+    if (size := carried_bytes(names, pictures)) > MOST_CARRIED:
+        yield Fault(
+            part,
+            f"its pictures have {size // 1024} KiB together{LOGO_COUNTS if LOGO in names else ''}; a mail carries "
+            f"{MOST_CARRIED // 1024} KiB at most",
+        )
+
+
+def _line_of(text: str, mark: str) -> int | None:
+    at = text.find(mark)
+    return None if at < 0 else text.count("\n", 0, at) + 1
 
 
 def _unknown(source: TemplateSource) -> Iterator[Fault]:

@@ -19,14 +19,13 @@ from markupsafe import Markup
 
 from services.payments.api.voices import LANGUAGES, PAGES, Voice, voice_of
 from services.payments.domain.customer_word import Bounds, Grievance, Refused
-from services.payments.domain.transfer import Transfer
-from services.payments.domain.transfer_codes import transfer_code
 from services.payments.handlers.take_word import usable_channels
 from services.payments.store.invoices import Owed, Part
 from services.payments.store.page_facts import PageFacts, Standing, Way
 from shared.content.formats import day, money
 from shared.routing import mask_address
 from shared.states import HoldKind
+from shared.transfer import Transfer, transfer_code
 
 _STYLE = (PAGES / "pay.css").read_text("utf-8")
 _STYLE_HASH = base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()
@@ -198,7 +197,7 @@ def _code(owed: Owed) -> dict[str, Any] | None:
     drawn = transfer_code(transfer)
     if drawn is None:
         return None
-    return {"scheme": drawn.scheme, "svg": Markup(drawn.svg)}  # drawn here, of digits and lines
+    return {"scheme": drawn.scheme, "svg": Markup(drawn.svg())}  # drawn here, of digits and lines
 
 
 def _way(way: Way) -> dict[str, Any]:

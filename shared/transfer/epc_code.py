@@ -4,7 +4,7 @@ import segno
 from segno.helpers import make_epc_qr
 from stdnum import iso11649
 
-from services.payments.domain.transfer import Transfer
+from shared.transfer.transfer import Transfer
 
 _NAME, _TEXT = 70, 140  # characters
 # Where an account takes SEPA transfers: the countries of the EPC's list (EPC409-09), by the first letters of the IBAN.
