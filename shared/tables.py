@@ -132,6 +132,7 @@ class Creditor(SQLModel, table=True):
     timezone: str = Field(sa_column=string(default="UTC"))
     country: str | None = Field(default=None, sa_column=string(null=True))
     created_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+    logo: str | None = Field(default=None, sa_column=string(null=True))
 
 
 class Customer(SQLModel, table=True):
@@ -621,6 +622,28 @@ class TemplateVersion(SQLModel, table=True):
     body: str = Field(sa_column=string())
     html: str | None = Field(default=None, sa_column=string(null=True))
     source: dict[str, Any] = Field(default_factory=dict, sa_column=document())
+    created_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+    withdrawn: bool = Field(default=False, sa_column=flag("false"))
+
+
+class PictureVersion(SQLModel, table=True):
+    """An immutable version of a picture that mails carry: `digest` is the SHA-256 of `content`. `withdrawn`: from this
+    version on there is none; it repeats the last one's content. `creditor.logo` names one."""
+
+    __tablename__ = "picture_version"
+    __table_args__ = (
+        UniqueConstraint("name", "version"),
+        CheckConstraint("media_type IN ('image/png', 'image/jpeg', 'image/gif')", name="media_type"),
+        CheckConstraint("octet_length(content) BETWEEN 1 AND 262144", name="size"),
+    )
+    id: int | None = Field(default=None, sa_column=key())
+    name: str = Field(sa_column=string())
+    version: int = Field(sa_column=whole(default=None))
+    media_type: str = Field(sa_column=string())
+    width: int = Field(sa_column=whole(default=None))
+    height: int = Field(sa_column=whole(default=None))
+    digest: str = Field(sa_column=string())
+    content: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
     created_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
     withdrawn: bool = Field(default=False, sa_column=flag("false"))
 

@@ -17,7 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from shared.content.facts import MessageFacts, Rendered
 from shared.content.formats import babel_locale
 from shared.content.gsm import fold
-from shared.content.pictures import LOGO, PAYMENT_CODE, available, shown
+from shared.content.pictures import LOGO, PAYMENT_CODE, Picture, Pictures, available, shown
 from shared.content.several import HTML, LAYOUTS, for_several, words_for_several
 from shared.content.template import CompiledTemplate, TemplateSource, compile_template
 from shared.content.variables import DateStyle, variables
@@ -57,6 +57,7 @@ class _Choice:
     locale: str
     channel: str
     names: Mapping[str, str]
+    pictures: Pictures
 
     def render(self, facts: MessageFacts) -> Rendered:
         spoken = self.channel == "voice"
@@ -73,7 +74,7 @@ class _Choice:
 
     def _with_pictures(self, facts: MessageFacts, values: dict[str, Any]) -> Rendered:
         names = self.template.pictures
-        found = available(names, facts)
+        found = available(names, facts, self.pictures)
         values |= {"logo": LOGO in found, "payment_code": PAYMENT_CODE in found}
         rendered = self.template.render(values)
         html, carried = shown(rendered.html or "", names, found)
@@ -84,12 +85,13 @@ class _Choice:
 
 
 class Catalog:
-    """`default_locale` is what a customer gets whose language has no text."""
+    """`default_locale` is what a customer gets whose language has no text; `pictures`: the operator's, by name."""
 
     def __init__(self, default_locale: str = "en") -> None:
         self._default = default_locale
         self._own: dict[tuple[str, str, str], CompiledTemplate] = {}
         self._choices: dict[tuple[str, str, str], _Choice] = {}
+        self.pictures: dict[str, Picture] = {}
 
     def replace(self, message: str, channel: str, locale: str, source: TemplateSource, version: int = 0) -> None:
         """Use an operator's text from now on; raises TemplateRefused and changes nothing when it is faulty."""
@@ -136,7 +138,8 @@ class Catalog:
         for locale in cascade(wanted, self._default):
             template = self._own.get((message, channel, locale.lower())) or _builtin(message, channel, locale)
             if template is not None:
-                return _Choice(template, _regional(locale, wanted), channel, _words(_language(locale))["channels"])
+                names = _words(_language(locale))["channels"]
+                return _Choice(template, _regional(locale, wanted), channel, names, self.pictures)
         raise UnknownMessage(
             f"message {message!r} has no text for channel {channel!r} in {wanted!r} or {self._default!r}: "
             f"store one, or use one of {', '.join(builtin_messages())}"

@@ -12,7 +12,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
-from shared.content.pictures import Picture, Pictures
+from shared.content.pictures import Picture
 
 _BREAKS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]+")
 
@@ -34,8 +34,8 @@ class OwedInvoice:
 class MessageFacts:
     """Amounts in `currency`; `open_amount` is that of what this message is about (installment or invoice);
     `days_past_due` in local calendar days, negative before; `fallback_from` names the channel that failed. `invoices`: all
-    that it speaks of, where they are several; the other facts then are those of the one that is due for the longest. `pictures`: all
-    that a text may show, by name; `logo`: the creditor's."""
+    that it speaks of, where they are several; the other facts then are those of the one that is due for the longest. `logo`: the
+    name of the creditor's picture."""
 
     creditor_name: str
     email_from: str
@@ -64,8 +64,7 @@ class MessageFacts:
     fallback_from: str | None = None
     attributes: Mapping[str, Any] | None = None
     invoices: tuple[OwedInvoice, ...] = ()
-    pictures: Pictures | None = None
-    logo: Picture | None = None
+    logo: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,10 +69,33 @@ def _money_by_babel(amount: Decimal, currency: str, tag: str) -> str:
     return format_currency(amount, currency, locale=babel_locale(tag))
 
 
+_HUNDREDTHS = {
+    ("en", ""): ("and", "cent", "cents"),
+    ("en", "GBP"): ("and", "penny", "pence"),
+    ("es", ""): ("con", "centavo", "centavos"),
+    ("es", "EUR"): ("con", "céntimo", "céntimos"),
+    ("pt", ""): ("e", "centavo", "centavos"),
+    ("pt", "EUR"): ("e", "cêntimo", "cêntimos"),
+}
+"""How a language joins and names the hundredths of a currency; of "" the others."""
+
+
 @lru_cache(maxsize=1024)
 def spoken_money(amount: Decimal, currency: str, tag: str) -> str:
-    """ "480.50 euros": a voice reads a sign or a code in its own way, or not at all."""
-    return format_currency(amount, currency, locale=babel_locale(tag), format_type="name")
+    """ "1250 euros and 50 cents": a voice reads a sign, a code, and the points and commas of another country in its own way,
+    or not at all. Where no word for the hundredths is known, the digits as the locale writes them, in one group."""
+    locale = babel_locale(tag)
+    language = locale.language if locale else ""
+    words = _HUNDREDTHS.get((language, currency)) or _HUNDREDTHS.get((language, ""))
+    whole, hundredths = divmod(amount * 100, 100)
+    if amount < 0 or hundredths % 1 or (hundredths and words is None):
+        return format_currency(amount, currency, locale=locale, format_type="name", group_separator=False)
+    said = format_currency(whole, currency, "0", locale, False, "name", group_separator=False)
+    if not hundredths or words is None:
+        return said
+    joined, one, many = words
+    cents = f"{hundredths:.0f} {one if hundredths == 1 else many}"
+    return f"{said} {joined} {cents}" if whole else cents
 
 
 @lru_cache(maxsize=8192)

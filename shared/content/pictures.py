@@ -53,18 +53,15 @@ def named_in(html: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_SHOWN.findall(html)))
 
 
-def available(names: Iterable[str], facts: "MessageFacts") -> Pictures:
-    """Those of these names that there are for this message."""
-    found: dict[str, Picture] = {}
-    for name in names:
-        picture = _reserved(name, facts) if name in RESERVED else (facts.pictures or {}).get(name)
-        if picture is not None:
-            found[name] = picture
-    return found
+def available(names: Iterable[str], facts: "MessageFacts", pictures: Pictures) -> Pictures:
+    """Those of these names that there are for this message; `pictures`: all of the operator's."""
+    return {name: picture for name in names if (picture := _one(name, facts, pictures)) is not None}
 
 
-def _reserved(name: str, facts: "MessageFacts") -> Picture | None:
-    return facts.logo if name == LOGO else payment_code(facts)
+def _one(name: str, facts: "MessageFacts", pictures: Pictures) -> Picture | None:
+    if name == PAYMENT_CODE:
+        return payment_code(facts)
+    return pictures.get((facts.logo or "") if name == LOGO else name)
 
 
 def shown(html: str, names: Iterable[str], pictures: Pictures) -> tuple[str, tuple[Picture, ...]]:

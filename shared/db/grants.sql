@@ -55,7 +55,8 @@ GRANT INSERT ON receipt, bounce_mail, reply TO dunnock_dispatcher;
 GRANT INSERT, DELETE ON suppression TO dunnock_dispatcher;
 GRANT DELETE ON bounce_mail TO dunnock_dispatcher;  -- 90 days after it came
 GRANT INSERT, UPDATE ON customer_contact TO dunnock_dispatcher;
-GRANT INSERT ON template_version TO dunnock_dispatcher;
+GRANT INSERT ON template_version, picture_version TO dunnock_dispatcher;
+GRANT SELECT ON picture_version TO dunnock_dispatcher, dunnock_scheduler;  -- which shows them in previews
 -- a browser that a customer subscribed on the pay page
 GRANT INSERT (customer_id, kind, address), UPDATE (retired_at) ON contact_point TO dunnock_dispatcher;
 GRANT SELECT, INSERT, UPDATE, DELETE ON http_api TO dunnock_dispatcher;  -- nobody else: it holds secrets

@@ -44,8 +44,8 @@ EVERYBODY_READS = (
 )
 CHANNELS = ("channel", "channel_group", "channel_stat", "provider", "provider_state")
 READS = {
-    SCHEDULER: f"{EVERYBODY_READS} replan_wanted",
-    DISPATCHER: f"{EVERYBODY_READS} http_api replan_wanted",
+    SCHEDULER: f"{EVERYBODY_READS} picture_version replan_wanted",
+    DISPATCHER: f"{EVERYBODY_READS} http_api picture_version replan_wanted",
     PAYMENTS: f"{EVERYBODY_READS} source statement_file webhook_endpoint outbound_event outbound_delivery outbound_cursor",
     SANDBOX: (
         "attempt business_clock event hold installment invoice outbound_cursor outbound_delivery payment_check promise reminder"
@@ -84,6 +84,7 @@ WRITES: dict[str, dict[str, dict[str, str]]] = {
         "INSERT": {
             **dict.fromkeys(("attempt", "bounce_mail", "customer_contact", "event", "http_api", "idempotency"), ALL),
             **dict.fromkeys(("receipt", "replan_wanted", "reply", "suppression", "template_version", *CHANNELS), ALL),
+            "picture_version": ALL,
             "contact_point": "customer_id kind address",
         },
         "UPDATE": {

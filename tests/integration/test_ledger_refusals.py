@@ -56,7 +56,26 @@ REPLIED_TWICE = """
 INSERT INTO reply (customer_id, contact_point_id, channel, provider, provider_ref, body)
 SELECT customer_id, id, 'sms', 'twilio', 'SM1', 'hello' FROM contact_point, generate_series(1, 2)
 """
+PICTURE = (
+    "INSERT INTO picture_version (name, version, media_type, width, height, digest, content)"
+    " SELECT 'a', 1, '{kind}', 1, 1, 'd', {content} FROM generate_series(1, {times})"
+)
 REFUSED = [
+    (
+        "a picture that no mail program shows",
+        "ck_picture_version_media_type",
+        PICTURE.format(kind="image/svg+xml", content="'x'", times=1),
+    ),
+    (
+        "a picture too large for a mail",
+        "ck_picture_version_size",
+        PICTURE.format(kind="image/png", content="decode(repeat('00', 262145), 'hex')", times=1),
+    ),
+    (
+        "one version of a picture twice",
+        "uq_picture_version_name_version",
+        PICTURE.format(kind="image/png", content="'x'", times=2),
+    ),
     ("less than nothing written off", "ck_installment_written_off", "UPDATE installment SET written_off = -1"),
     ("a reminder in a state that nobody knows", "ck_reminder_state", f"UPDATE reminder SET state = 'lost' {MINE}"),
     ("a reminder anchored to nothing", "ck_reminder_anchor", f"UPDATE reminder SET anchor = 'moon' {MINE}"),

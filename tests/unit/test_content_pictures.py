@@ -28,8 +28,10 @@ def catalog(html: str, text: str = "t") -> Catalog:
     return made
 
 
-def rendered(html: str, **changes: Any) -> Rendered:
-    return catalog(html).render("overdue", "email", facts(**{"pictures": {"banner": BANNER}, **changes}))
+def rendered(html: str, acme: Picture = LOGO, **changes: Any) -> Rendered:
+    made = catalog(html)
+    made.pictures.update(banner=BANNER, acme=acme)
+    return made.render("overdue", "email", facts(**changes))
 
 
 def shape(part: EmailMessage) -> Any:
@@ -108,7 +110,7 @@ def test_what_an_if_leaves_out_is_not_carried() -> None:
 
 def test_two_names_of_one_picture_are_carried_once() -> None:
     html = '<img src="cid:banner" alt=""><img src="cid:logo" alt="">'
-    made = rendered(html, logo=picture("acme", BANNER.content))
+    made = rendered(html, picture("acme", BANNER.content), logo="acme")
     assert [one.content_id for one in made.pictures] == [BANNER.content_id]
 
 
@@ -125,7 +127,7 @@ def test_without_its_logo_a_text_says_its_words(image: str) -> None:
     assert bare.html == '<p>A&#34;&lt;b&gt;&amp; > all<img src="https://x.test/a.png"></p>without.\n'
     assert (bare.pictures, bare.wording) == ((), "overdue/email/es@3")
 
-    made = rendered(html, logo=LOGO)
+    made = rendered(html, logo="acme")
     assert made.pictures == (LOGO,)
     assert f'src="cid:{LOGO.content_id}"' in (made.html or "")
     assert (made.html or "").endswith("with.\n")
@@ -133,7 +135,9 @@ def test_without_its_logo_a_text_says_its_words(image: str) -> None:
 
 
 def test_data_names_no_picture() -> None:
-    made = rendered('<img src="cid:banner" alt="">{{ customer_name }}', customer_name='<img src="cid:logo">', logo=LOGO)
+    made = rendered(
+        '<img src="cid:banner" alt="">{{ customer_name }}', customer_name='<img src="cid:logo">', logo="acme"
+    )
     assert made.pictures == (BANNER,)
 
 
@@ -171,7 +175,8 @@ def test_a_mail_for_several_invoices_has_its_logo_and_no_code() -> None:
     made = Catalog()
     made.replace(for_several("overdue"), "email", "es", TemplateSource("s", "t", f'<img src="cid:logo" alt="">{CODE}'))
     owed = [OwedInvoice(number, None, Decimal(1), "EUR", number, "https://x.test") for number in ("1", "2")]
-    shown = made.render("overdue", "email", facts(**EUROS, invoices=tuple(owed), logo=LOGO))
+    made.pictures["acme"] = LOGO
+    shown = made.render("overdue", "email", facts(**EUROS, invoices=tuple(owed), logo="acme"))
     assert shown.pictures == (LOGO,)
     assert "Scan" not in (shown.html or "")
 
@@ -179,9 +184,12 @@ def test_a_mail_for_several_invoices_has_its_logo_and_no_code() -> None:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_built_in_mails_show_the_creditors_logo_and_are_as_they_were_without(language: str) -> None:
     for message in (*builtin_messages(), for_several("overdue")):
-        bare = Catalog().render(message, "email", facts(locale=language))
-        linked = Catalog().render(message, "email", facts(locale=language, logo_url="https://x.test/logo.png"))
-        carried = Catalog().render(message, "email", facts(locale=language, logo_url="https://x.test/l.png", logo=LOGO))
+        made = Catalog()
+        made.pictures["acme"] = LOGO
+        bare, linked, carried = (
+            made.render(message, "email", facts(locale=language, **changes))
+            for changes in ({}, {"logo_url": "https://x.test/logo.png"}, {"logo_url": "https://x.test", "logo": "acme"})
+        )
         assert (bare.pictures, linked.pictures, carried.pictures) == ((), (), (LOGO,))
         sources = [re.findall(r'<img src="([^"]*)"', one.html or "") for one in (bare, linked, carried)]
         assert sources == [[], ["https://x.test/logo.png"], [f"cid:{LOGO.content_id}"]]

@@ -3,9 +3,8 @@
 True here: whatever logo a creditor has, no mail carries more than `MOST_CARRIED`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from shared.content import Pictures
 from shared.content.pictures import LOGO
 
 MOST_BYTES = 256 * 1024  # of one
@@ -16,12 +15,6 @@ MOST_PIXELS = 8_000_000  # of all frames together: what a mail program has to un
 LOGO_COUNTS = f", with a logo counted as {MOST_BYTES // 1024} KiB"
 
 
-def carried_bytes(names: Iterable[str], pictures: Pictures) -> int:
+def carried_bytes(names: Iterable[str], sizes: Mapping[str, int]) -> int:
     """At most, in a mail that shows these."""
-    return sum(_bytes(name, pictures) for name in names)
-
-
-def _bytes(name: str, pictures: Pictures) -> int:
-    if name == LOGO:
-        return MOST_BYTES
-    return len(pictures[name].content) if name in pictures else 0
+    return sum(MOST_BYTES if name == LOGO else sizes.get(name, 0) for name in names)

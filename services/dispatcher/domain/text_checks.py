@@ -152,7 +152,8 @@ def _shows(draft: Draft, html: str, pictures: Pictures) -> Iterator[Fault]:
         if name not in RESERVED and name not in pictures:
             line = _line_of(written or "", f"cid:{name}")
             yield Fault(part, _at(Wrong(line, f"there is no picture {name!r}: PUT /v1/pictures/{name} first")))
-    if (size := carried_bytes(names, pictures)) > MOST_CARRIED:
+    sizes = {name: len(picture.content) for name, picture in pictures.items()}
+    if (size := carried_bytes(names, sizes)) > MOST_CARRIED:
         yield Fault(
             part,
             f"its pictures have {size // 1024} KiB together{LOGO_COUNTS if LOGO in names else ''}; a mail carries "
@@ -187,6 +188,7 @@ def _rendering(source: TemplateSource, channel: str, locale: str, examples: Sequ
     catalog.replace("this", channel, locale, source)
     for facts in (replace(one, locale=locale) for one in examples):
         values = variables(facts, "en", DateStyle.LONG, {})
+        values |= dict.fromkeys(("logo", "payment_code"), facts.logo_url is not None)
         faults = [
             _failed(part, error)
             for part in PARTS
