@@ -36,8 +36,8 @@ class Work:
     within: float = 3.0
 
 
-async def die_at(stage: Stage, service: str, point: str, work: Work) -> Evidence:
-    """A process kills itself at a step; a fresh one takes over."""
+async def die_at(stage: Stage, service: str, point: str, work: Work, *, fresh: bool = False) -> Evidence:
+    """A process kills itself at a step; a new one takes over (`fresh`: which shares no imports)."""
     plant = stage.plant
     for running in plant.running(service):
         plant.stop(running)
@@ -51,7 +51,7 @@ async def die_at(stage: Stage, service: str, point: str, work: Work) -> Evidence
     async with asyncio.TaskGroup() as world:
         world.create_task(stage.bank.pay(batch.some(work.paid), work.within))
         await plant.died(victim)
-        await plant.ready(plant.start(service))
+        await plant.ready(plant.start(service, fresh=fresh))
     await stage.rest(batch)
     return await stage.evidence(batch)
 

@@ -12,13 +12,15 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import httpx
 
 from shared.db.embedded import free_port
 from shared.db.programs import TETHER
+from tests.servers import warm
+from tests.servers.warm import ROOT, Forked
 
-ROOT = Path(__file__).parents[2]
 SLOW = 90.0  # seconds that a machine under load may take for what takes a few
 SERVICES = ("scheduler", "dispatcher", "payments")
 
@@ -28,7 +30,7 @@ class Process:
     name: str
     port: int
     log: Path
-    popen: subprocess.Popen[bytes]
+    popen: subprocess.Popen[bytes] | Forked
 
     @property
     def pid(self) -> int:
@@ -55,25 +57,21 @@ class Plant:
     processes: list[Process] = field(default_factory=list)
     killed: set[int] = field(default_factory=set)
 
-    def start(self, service: str, *, crash_at: str | None = None, **settings: str) -> Process:
-        """Returns at once; see `ready`. With `crash_at` it will kill itself there."""
+    def start(self, service: str, *, crash_at: str | None = None, fresh: bool = False, **settings: str) -> Process:
+        """Returns at once; see `ready`. With `crash_at` it will kill itself there; `fresh`: it imports all by itself."""
         port = free_port()
         dies = {"DUNNOCK_TEST_FLAGS": "1", "DUNNOCK_CRASH_AT": crash_at} if crash_at else {}
-        return self.launch(service, port, f"services.{service}", PORT=str(port), **dies, **settings)
+        return self.launch(service, port, f"services.{service}", fresh=fresh, PORT=str(port), **dies, **settings)
 
-    def launch(self, name: str, port: int, module: str, *arguments: str, **settings: str) -> Process:
+    def launch(
+        self, name: str, port: int, module: str, *arguments: str, fresh: bool = False, **settings: str
+    ) -> Process:
         log = self.folder / f"{len(self.processes)}-{name}.log"
         inherited = {key: value for key, value in os.environ.items() if not key.startswith(("DUNNOCK_", "PORT"))}
-        tie = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), str(int(signal.SIGKILL)), "same", str(ROOT)]
+        env = {**inherited, "PYTHONPATH": str(ROOT), **self.settings, **settings}
         with log.open("ab") as output:
-            popen = subprocess.Popen(
-                [*tie, sys.executable, "-m", module, *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env={**inherited, "PYTHONPATH": str(ROOT), **self.settings, **settings},
-                start_new_session=True,
-            )
+            start = _started if fresh else warm.start
+            popen = start(module, *arguments, env=env, log=output)
         self.processes.append(Process(name, port, log, popen))
         return self.processes[-1]
 
@@ -113,6 +111,18 @@ class Plant:
             if process.runs:
                 process.popen.kill()
             process.popen.wait()
+
+
+def _started(module: str, *arguments: str, env: Mapping[str, str], log: BinaryIO) -> subprocess.Popen[bytes]:
+    tie = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), str(int(signal.SIGKILL)), "same", str(ROOT)]
+    return subprocess.Popen(
+        [*tie, sys.executable, "-m", module, *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=env,
+        start_new_session=True,
+    )
 
 
 async def _until_ready(process: Process, http: httpx.AsyncClient) -> None:

@@ -17,14 +17,14 @@ import pytest
 from shared.db.programs import TETHER
 from shared.db.tether import NOBODY
 from tests.integration.embedded_checks import at_rest, invoice, messages
-from tests.servers.embedded import ROOT, SLOW, Embedded, embedded
+from tests.servers.embedded import PYTHON, ROOT, SLOW, Embedded, embedded
 
 READY_WITHIN, ENDED_WITHIN = 60, 30
 
 
 @pytest.fixture(scope="module")
 def process(run_folder: Path) -> Iterator[Embedded]:
-    with embedded(run_folder / "process") as running:
+    with embedded(run_folder / "process", PYTHON) as running:
         yield running
 
 

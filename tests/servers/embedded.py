@@ -19,36 +19,42 @@ import httpx
 
 from shared.db.embedded import free_port
 from shared.db.folder import Folder
+from tests.servers import warm
 from tests.servers.postgres import run
+from tests.servers.warm import ROOT, Forked
 
-ROOT = Path(__file__).parents[2]
 API_KEY = "dk_of_the_tests"
 SLOW = 180.0  # seconds that a machine under load may take for what takes a few
 PACE = {"DUNNOCK_DUE_POLL": "0.03", "DUNNOCK_SWEEP_POLL": "0.3", "DUNNOCK_CONNECT_TIMEOUT": "0.2"}
+PYTHON = [sys.executable]
 PLAIN = False  # no TLS here, so no certificates are loaded, which would cost more than the request
 T = TypeVar("T")
 
 
 @dataclass
 class Embedded:
-    """One folder; its process is started and ended as often as one likes. `settings` are environment variables."""
+    """One folder; its process is started and ended as often as one likes. `settings` are environment variables.
+
+    `launcher`: the Python that runs it, as PYTHON; without one it is forked from a parent that has its imports."""
 
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
-    launcher: list[str] = field(default_factory=lambda: [sys.executable])
+    launcher: list[str] | None = None
     port: int = field(default_factory=free_port)
-    process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | Forked | None = None
 
     def start(self, **more: str) -> "Embedded":
         """Returns at once; see `ready`."""
         self.folder.mkdir(parents=True, exist_ok=True)
         own = {name: value for name, value in os.environ.items() if not name.startswith(("DUNNOCK_", "PORT"))}
         names = {"DUNNOCK_DATA_DIR": str(self.folder / "data"), "DUNNOCK_API_KEY": API_KEY, "PORT": str(self.port)}
+        env = {**own, **names, **PACE, **self.settings, **more}
         with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(
-                [*self.launcher, "-m", "services"], cwd=ROOT, env={**own, **names, **PACE, **self.settings, **more},
-                stdout=log, stderr=log,
-            )  # fmt: skip
+            if self.launcher is None:
+                self.process = warm.start("services", env=env, log=log)
+            else:
+                command = [*self.launcher, "-m", "services"]
+                self.process = subprocess.Popen(command, cwd=ROOT, env=env, stdout=log, stderr=log)
         return self
 
     def ready(self, seconds: float = SLOW) -> "Embedded":
@@ -130,9 +136,9 @@ class Embedded:
 
 
 @contextmanager
-def embedded(folder: Path, **settings: str) -> Iterator[Embedded]:
+def embedded(folder: Path, launcher: list[str] | None = None, **settings: str) -> Iterator[Embedded]:
     """A running one, ready, and ended at the end."""
-    process = Embedded(folder, settings)
+    process = Embedded(folder, settings, launcher)
     try:
         yield process.start().ready()
     finally:
