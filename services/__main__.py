@@ -42,6 +42,10 @@ class PortTaken(Exception):
     """Nobody can be served there."""
 
 
+class NoFolder(Exception):
+    """The data has no place."""
+
+
 class EmbeddedSettings(ProcessSettings):
     """`python -m services` needs none of them."""
 
@@ -58,8 +62,7 @@ async def main() -> None:
     port = bound.getsockname()[1]
     local_url = f"http://127.0.0.1:{port}"
     public_url = settings.public_url or local_url
-    data_dir = settings.data_dir.resolve()
-    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    data_dir = make_folder(settings.data_dir.resolve())
 
     async with AsyncExitStack() as opened:
         postgres = EmbeddedPostgres(data_dir / "postgres")
@@ -94,7 +97,8 @@ async def main() -> None:
             ),
         ]
         keys = Keys(key_lookup(scheduler_db), api_key.decode())
-        say(f"Dunnock on {local_url} (sandbox: {local_url}/sandbox). API key: in {data_dir / 'api-key'}")
+        known = "the one of DUNNOCK_API_KEY" if settings.api_key else f"in {data_dir / 'api-key'}"
+        say(f"Dunnock on {local_url} (sandbox: {local_url}/sandbox). API key: {known}")
         await serve(assemble("Dunnock", services, keys), settings, bound=bound)
 
 
@@ -110,6 +114,16 @@ def take_port(host: str, port: int) -> socket.socket:
             f"it cannot listen on {host}:{port} ({error.strerror}): end what uses that port, or set PORT to another one"
         ) from None
     return bound
+
+
+def make_folder(folder: Path) -> Path:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise NoFolder(
+            f"the data cannot be kept in {folder} ({error.strerror}): set DUNNOCK_DATA_DIR to a folder of yours"
+        ) from None
+    return folder
 
 
 def kept_secret(file: Path, given: SecretStr | None) -> bytes:
@@ -133,6 +147,6 @@ if __name__ == "__main__":
         uvloop.run(main())
     except (asyncio.CancelledError, KeyboardInterrupt):
         sys.exit(130)
-    except (PortTaken, FolderInUse, DatabaseDown) as error:
+    except (PortTaken, NoFolder, FolderInUse, DatabaseDown) as error:
         say(f"Dunnock cannot start: {error}")
         sys.exit(1)

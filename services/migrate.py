@@ -2,6 +2,7 @@
 
 import sys
 
+import asyncpg
 import uvloop
 from pydantic import Field
 
@@ -17,6 +18,20 @@ class MigrateSettings(Settings):
     )
 
 
-if __name__ == "__main__":
-    uvloop.run(migrate(load(MigrateSettings).database_url.get_secret_value()))
+def main() -> str | None:
+    """What went wrong, for a person; the rest of what PostgreSQL may say is a bug and is shown whole."""
+    url = load(MigrateSettings).database_url.get_secret_value()
+    try:
+        uvloop.run(migrate(url))
+    except OSError as error:
+        return f"PostgreSQL does not answer at the address of DUNNOCK_DATABASE_URL ({type(error).__name__}): is it up?"
+    except (asyncpg.InvalidAuthorizationSpecificationError, asyncpg.InvalidCatalogNameError) as error:
+        return f"PostgreSQL refuses the login of DUNNOCK_DATABASE_URL: {error}"
+    except asyncpg.InsufficientPrivilegeError as error:
+        return f"the login of DUNNOCK_DATABASE_URL must own the database and be able to create roles: {error}"
     print("The database is up to date.", file=sys.stderr)
+    return None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

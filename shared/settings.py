@@ -4,11 +4,13 @@
 is wrong at once. Each field's description says what the value should be: it is in the error and in the README's table.
 """
 
+import re
 import sys
 from collections.abc import Iterable
 from datetime import timedelta
 from decimal import Decimal
 from enum import StrEnum
+from ipaddress import ip_network
 from typing import Annotated, Any, NoReturn, Self, TypeVar
 from urllib.parse import urlsplit
 
@@ -50,6 +52,34 @@ def url_of(*schemes: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def written_as(pattern: str, example: str) -> AfterValidator:
+    """A validator for text that says what it should look like, and never repeats it."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"must be written as {example}")
+        return text
+
+    return AfterValidator(check)
+
+
+def _networks(text: str) -> str:
+    for place, word in enumerate(split_words(text), start=1):
+        try:
+            ip_network(word)
+        except ValueError:
+            raise ValueError(f"number {place} is neither an address nor a network such as 10.20.0.0/16") from None
+    return text
+
+
+def split_words(text: str) -> list[str]:
+    """What stands between commas."""
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+MailAddress = Annotated[str, written_as(r"[^@\s<>,;]+@[^@\s<>,;]+", "billing@example.com")]
+HostName = Annotated[str, written_as(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", "mail.example.com")]
+PhoneNumber = Annotated[str, written_as(r"\+[1-9][0-9]{6,14}", "+4915112345678")]
 DatabaseUrl = Annotated[SecretStr, url_of("postgresql", "postgres")]
 AmqpUrl = Annotated[SecretStr, url_of("amqp", "amqps")]
 WebUrl = Annotated[str, url_of("http", "https"), AfterValidator(lambda url: url.rstrip("/"))]
@@ -82,7 +112,7 @@ class ProcessSettings(Settings):
     )
     log_level: Level = Field(LogLevel.INFO, description="debug, info, warning or error")
     sandbox: bool = Field(False, description="1 lets a distributed process send to the built-in doubles instead")
-    trusted_proxies: str = Field(
+    trusted_proxies: Annotated[str, AfterValidator(_networks)] = Field(
         "", description="addresses or networks whose X-Forwarded-* headers count, separated by commas"
     )
     shutdown_seconds: int = Field(20, ge=1, le=600, description="time for open work after SIGTERM, in seconds")
@@ -192,13 +222,22 @@ def _faults(kind: type[BaseSettings]) -> list[str]:
         kind()
     except ValidationError as error:
         return [_fault(kind, fault) for fault in error.errors(include_input=False, include_url=False)]
-    except SettingsError:
-        return [f"{PREFIX}*: a list or object among the settings of {kind.__name__} is not valid JSON"]
+    except SettingsError as error:
+        return [_not_json(kind, str(error))]
     return []
+
+
+def _not_json(kind: type[BaseSettings], said: str) -> str:
+    """pydantic-settings names the field, and the class of where it was read."""
+    name = next(name for name in kind.model_fields if f'"{name}"' in said)
+    field = kind.model_fields[name]
+    return f"{env_name(name, field, kind)}: is not valid JSON; expected: {field.description}"
 
 
 def _fault(kind: type[BaseSettings], fault: Any) -> str:
     text = str(fault["ctx"]["error"]) if fault["type"] == "value_error" else str(fault["msg"])
+    if fault["type"].endswith("too_short"):
+        text = f"must have at least {fault['ctx']['min_length']} characters"
     if not fault["loc"]:
         return text
     named = str(fault["loc"][0])

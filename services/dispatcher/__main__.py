@@ -12,12 +12,13 @@ from shared.bus.rabbitmq import RabbitBus
 from shared.db.engine import Database
 from shared.documents import Documents
 from shared.logging import configure
+from shared.outgoing import OutgoingSettings
 from shared.settings import LedgerSettings, check, load
 from shared.web.service import Service, assemble, make_keys, serve
 
 
 async def main() -> None:
-    check(DistributedDispatcher, LedgerSettings, *CHANNEL_SETTINGS)
+    check(DistributedDispatcher, LedgerSettings, OutgoingSettings, *CHANNEL_SETTINGS)
     settings = load(DistributedDispatcher)
     configure(settings.log_level)
     url, secret_key = settings.database_url.get_secret_value(), settings.secret_key.get_secret_value().encode()

@@ -4,11 +4,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
+from services.scheduler.domain.bank_account import check_iban
 from shared.settings import (
     BusSettings,
     ContactSettings,
     DistributedSettings,
     LedgerSettings,
+    MailAddress,
     PriceSettings,
     Settings,
 )
@@ -19,7 +21,7 @@ class DefaultCreditor(Settings):
     """The creditor `default`, who always exists. Written at every start; others are made through the API."""
 
     creditor_name: str = Field("Your company", min_length=1, max_length=200, description="name of the default creditor")
-    creditor_email_from: str | None = Field(
+    creditor_email_from: MailAddress | None = Field(
         None, max_length=320, description="sender address of the default creditor's mails, such as billing@example.com"
     )
     creditor_locale: Annotated[str, AfterValidator(parse_language)] = Field(
@@ -31,7 +33,9 @@ class DefaultCreditor(Settings):
     creditor_country: Annotated[str, AfterValidator(parse_country)] | None = Field(
         None, description="ISO 3166-1 country of the default creditor, such as DE; its public holidays count"
     )
-    creditor_iban: str | None = Field(None, max_length=34, description="bank account of the default creditor")
+    creditor_iban: Annotated[str, AfterValidator(check_iban)] | None = Field(
+        None, description="bank account of the default creditor, an IBAN"
+    )
 
 
 class SchedulerSettings(DefaultCreditor, PriceSettings, ContactSettings):

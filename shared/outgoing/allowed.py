@@ -23,15 +23,15 @@ class Allowed:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """'erp.internal, 10.20.0.0/16'; ValueError naming what is neither."""
+        """'erp.internal, 10.20.0.0/16'; ValueError saying which one is neither, and not what it is: a URL may hold a password."""
         words = [word.strip().lower() for word in text.split(",") if word.strip()]
         networks, hosts = [], set()
-        for word in words:
+        for place, word in enumerate(words, start=1):
             try:
                 networks.append(ip_network(word))
             except ValueError:
                 if not _HOST.fullmatch(word) or word.replace(".", "").isdigit():
-                    raise ValueError(f"{word!r} is neither a host nor a network such as 10.20.0.0/16") from None
+                    raise ValueError(f"number {place} is neither a host nor a network such as 10.20.0.0/16") from None
                 hosts.add(word.rstrip("."))
         return cls(frozenset(hosts), tuple(networks))
 

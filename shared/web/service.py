@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from fastapi import APIRouter, FastAPI
 
 from shared.db.engine import Database
-from shared.settings import ProcessSettings
+from shared.settings import ProcessSettings, split_words
 from shared.web.app import build_app, mount
 from shared.web.auth import Caller, Keys
 from shared.web.health import Check, Notice, Readiness
@@ -64,7 +64,7 @@ def assemble(title: str, services: Sequence[Service], keys: Keys, *, limits: Lim
 
 async def serve(app: FastAPI, settings: ProcessSettings, *, bound: socket.socket | None = None) -> None:
     """Until SIGTERM or SIGINT. On `bound`, if the caller has taken the port already."""
-    proxies = [proxy.strip() for proxy in settings.trusted_proxies.split(",") if proxy.strip()]
+    proxies = split_words(settings.trusted_proxies)
     server = make_server(app, settings.host, settings.port, trusted_proxies=proxies, grace=settings.shutdown_seconds)
     loop = asyncio.get_running_loop()
     serving = asyncio.ensure_future(server.serve([bound] if bound else None))

@@ -3,6 +3,11 @@
 import pytest
 from pydantic import Field, SecretStr
 
+from services.dispatcher.adapters.twilio_account import TwilioConfig
+from services.dispatcher.adapters.voice_twilio import VoiceConfig
+from services.dispatcher.adapters.whatsapp_twilio import WhatsAppConfig
+from services.dispatcher.settings import DispatcherSettings
+from services.scheduler.settings import DefaultCreditor
 from shared.settings import (
     BusSettings,
     DistributedSettings,
@@ -84,6 +89,9 @@ def test_every_missing_setting_is_named_at_once(capsys: pytest.CaptureFixture[st
         ("DUNNOCK_LOG_LEVEL", "hunter2", "debug, info"),
         ("DUNNOCK_SANDBOX", "hunter2", "built-in doubles"),
         ("DUNNOCK_DATABASE_POOL", "hunter2", "2 to 100"),
+        ("DUNNOCK_TRUSTED_PROXIES", "10.0.0.1, hunter2", "number 2 is neither an address nor a network"),
+        ("DUNNOCK_TRUSTED_PROXIES", "10.0.0.1/8", "number 1 is neither"),
+        ("DUNNOCK_TRUSTED_PROXIES", "*", "number 1 is neither"),
     ],
 )
 def test_a_malformed_setting_is_named_without_its_value(
@@ -97,6 +105,36 @@ def test_a_malformed_setting_is_named_without_its_value(
     assert len(said.splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "kind", "expected"),
+    [
+        ("DUNNOCK_CREDITOR_IBAN", "DE89370400440532013001", DefaultCreditor, "is not an IBAN"),
+        ("DUNNOCK_CREDITOR_EMAIL_FROM", "hunter2", DefaultCreditor, "billing@example.com"),
+        ("DUNNOCK_EMAIL_FROM", "Acme <hunter2@example.com>", DispatcherSettings, "billing@example.com"),
+        ("DUNNOCK_MAIL_DOMAIN", "https://hunter2.example.com", DispatcherSettings, "mail.example.com"),
+        ("DUNNOCK_TWILIO_ACCOUNT_SID", "hunter2", TwilioConfig, "AC and 32 characters"),
+        ("DUNNOCK_TWILIO_SMS_FROM", "+0 hunter2", TwilioConfig, "+4915112345678"),
+        ("DUNNOCK_TWILIO_VOICE_FROM", "hunter2", VoiceConfig, "+4915112345678"),
+        ("DUNNOCK_TWILIO_WHATSAPP_FROM", "hunter2", WhatsAppConfig, "+4915112345678"),
+        ("DUNNOCK_TWILIO_WHATSAPP_TEMPLATES", "{hunter2", WhatsAppConfig, "is not valid JSON"),
+    ],
+)
+def test_what_a_message_or_a_transfer_goes_by_is_checked_at_start(
+    environment: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    value: str,
+    kind: type[Settings],
+    expected: str,
+) -> None:
+    """Nobody would notice before every message was refused, or a customer had paid into another account."""
+    environment.setenv("DUNNOCK_TWILIO_AUTH_TOKEN", "t")
+    environment.setenv(name, value)
+    said = stopped(capsys, kind)
+    assert f"  {name}: " in said
+    assert expected in said
+
+
 def test_faults_of_several_classes_are_told_together(
     environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -105,7 +143,7 @@ def test_faults_of_several_classes_are_told_together(
     said = stopped(capsys, DistributedSettings, BusSettings, LedgerSettings, ListSettings)
     assert "DUNNOCK_LEASE > DUNNOCK_SEND_TIMEOUT" in said
     assert "DUNNOCK_AMQP_URL: is missing" in said
-    assert "ListSettings is not valid JSON" in said
+    assert "DUNNOCK_RELAYS: is not valid JSON; expected: relays as a JSON list" in said
 
 
 @pytest.mark.parametrize(

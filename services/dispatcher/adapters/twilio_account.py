@@ -7,7 +7,7 @@ own (the scheme before a number names it), so that a callback is understood once
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from decimal import Decimal
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Annotated, Any, ClassVar, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -22,11 +22,12 @@ from services.dispatcher.adapters.twilio_answers import classify
 from services.dispatcher.adapters.twilio_http import API, Passage, TooManyRequests, TwilioHttp
 from services.dispatcher.domain.outcomes import Accepted, Outcome, Unknown
 from services.dispatcher.domain.ports import Gate, NotSigned, Outgoing, Report
-from shared.settings import Settings, WebUrl
+from shared.settings import Settings, WebUrl, written_as
 
 Made = TypeVar("Made")
 PROVIDER = "twilio"
 SERVICE_SID = r"^MG[0-9a-fA-F]{32}$"
+SENDER = r"\+[1-9][0-9]{6,14}|[A-Za-z0-9 ]{1,11}"
 
 
 class TwilioConfig(Settings):
@@ -34,9 +35,13 @@ class TwilioConfig(Settings):
 
     model_config = SettingsConfigDict(env_prefix="DUNNOCK_TWILIO_")
 
-    account_sid: str | None = Field(None, description="Twilio account, AC and 32 characters")
+    account_sid: Annotated[str, written_as("AC[0-9a-zA-Z]{1,64}", "AC and 32 characters")] | None = Field(
+        None, description="Twilio account, AC and 32 characters"
+    )
     auth_token: SecretStr | None = Field(None, description="Twilio auth token; also checks Twilio's callbacks")
-    sms_from: str | None = Field(None, description="sender of texts of creditors without their own, E.164")
+    sms_from: Annotated[str, written_as(SENDER, "+4915112345678, or a name of at most 11 letters")] | None = Field(
+        None, description="sender of texts of creditors without their own, E.164 or a name"
+    )
     messaging_service_sid: str | None = Field(
         None, pattern=SERVICE_SID, description="Twilio messaging service that picks the sender"
     )

@@ -30,7 +30,7 @@ from services.dispatcher.domain.outcomes import (
 from services.dispatcher.domain.ports import Gate, Key, NotSigned, Outgoing, Replied, Report, Reported, Turn
 from shared.content.calls import call_words
 from shared.content.facts import one_line
-from shared.settings import Settings
+from shared.settings import PhoneNumber, Settings
 
 END_WITHIN = timedelta(hours=1)
 MOST_CHARACTERS = 2000  # of a text, which travels in a URL; about two minutes of speech
@@ -43,10 +43,10 @@ class VoiceConfig(Settings):
 
     model_config = SettingsConfigDict(env_prefix="DUNNOCK_TWILIO_")
 
-    voice_from: str | None = Field(
+    voice_from: PhoneNumber | None = Field(
         None, description="caller's number of creditors without their own, E.164; empty: no calls"
     )
-    voice_person: str | None = Field(
+    voice_person: PhoneNumber | None = Field(
         None, description="number of a person: key 3 connects to it, voicemails name it; empty: neither"
     )
     voice_price: Decimal = Field(Decimal("0.03"), ge=0, description="what a started minute of a call costs")

@@ -16,7 +16,7 @@ from services.dispatcher.adapters.twilio_answers import read_messages
 from services.dispatcher.adapters.twilio_contents import TEMPLATES_HINT, Filled, Templates
 from services.dispatcher.domain.outcomes import Outcome, Rejected
 from services.dispatcher.domain.ports import Gate, Outgoing, Replied, Report, Reported
-from shared.settings import Settings
+from shared.settings import PhoneNumber, Settings
 
 
 class WhatsAppConfig(Settings):
@@ -24,7 +24,9 @@ class WhatsAppConfig(Settings):
 
     model_config = SettingsConfigDict(env_prefix="DUNNOCK_TWILIO_")
 
-    whatsapp_from: str | None = Field(None, description="sender of WhatsApp messages, E.164; empty: no WhatsApp")
+    whatsapp_from: PhoneNumber | None = Field(
+        None, description="sender of WhatsApp messages, E.164; empty: no WhatsApp"
+    )
     whatsapp_templates: Templates = Field({}, description=f"approved templates; {TEMPLATES_HINT}")
     whatsapp_price: Decimal = Field(Decimal("0.04"), ge=0, description="what one WhatsApp message costs")
 

@@ -6,11 +6,10 @@ from typing import Annotated
 from fastapi import Depends, Path, Response
 from fastapi.responses import JSONResponse
 from pydantic import AfterValidator, Field
-from schwifty import BIC, IBAN
-from schwifty.exceptions import SchwiftyException
 
 from services.scheduler.api.customer_body import Line, WebAddress
 from services.scheduler.api.parts import Parts
+from services.scheduler.domain.bank_account import check_bic, check_iban
 from services.scheduler.domain.contacts import Unusable, normalise_email
 from services.scheduler.store import parties
 from shared.kernel.errors import FieldError, Invalid, NotFound
@@ -24,20 +23,6 @@ from shared.web.strict import StrictModel, strict_router
 router = strict_router("creditors")
 may_write, may_read = Depends(require("invoices:write")), Depends(require("invoices:read"))
 CreditorId = Annotated[str, Path(pattern=f"^{REF_PATTERN}$", examples=["default"])]
-
-
-def check_iban(text: str) -> str:
-    try:
-        return str(IBAN(text).compact)
-    except (SchwiftyException, ValueError):
-        raise ValueError("is not an IBAN: check its country, length and digits") from None
-
-
-def check_bic(text: str) -> str:
-    try:
-        return str(BIC(text).compact)
-    except (SchwiftyException, ValueError):
-        raise ValueError("is not a BIC of 8 or 11 characters") from None
 
 
 Iban = Annotated[str, Field(max_length=50, examples=["DE89370400440532013000"]), AfterValidator(check_iban)]
