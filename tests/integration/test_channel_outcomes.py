@@ -1,113 +1,151 @@
-"""Push and http, each with each class of outcome, over the real queue and ledger: what becomes of the attempt, of the
-reminder, of the address, and what it costs."""
+"""Each channel with each class of outcome, over the real queue and ledger: what becomes of the attempt and of the
+reminder, which channel goes next, whether the address is barred, what it cost and what the timeline is told.
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+A class has one consequence, whatever the channel (`USUAL`); where a channel differs, it stands in `UNUSUAL`, and what a
+channel cannot have in `CANNOT`, with the reason. Nothing else is left out.
+"""
+
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from services.dispatcher.adapters.http_api import HttpChannel
-from services.dispatcher.domain.http_api import HttpApi
-from shared.flow import standard
-from tests import factories
-from tests.doubles.json_api import JsonApi, json_api
-from tests.doubles.push_services import HOME, TOKEN, browser, push, push_api
-from tests.integration.dispatcher_running import Dispatcher, running
+from tests.integration.channel_worlds import HAPPENS, What, World, recover, reminded, world_of
 
-Answer = tuple[int, Any]
-FCM = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
-HANG: Answer = (0, None)
-
-
-def fcm(code: str) -> Any:
-    return {"error": {"details": [{"@type": FCM, "errorCode": code}]}}
+SAME, OTHER = "the same channel", "the other channel"
+PRICES = {
+    "email": "0.0001",
+    "sms": "0.10",  # two segments
+    "rcs": "0.03",
+    "whatsapp": "0.04",
+    "voice": "0.03",
+    "push to an app": "0.0003",
+    "push to a browser": "0.0003",
+    "http": "0.02",
+}
 
 
-@asynccontextmanager
-async def rig(name: str, seconds: float) -> AsyncIterator[tuple[JsonApi, Any, str, str]]:
-    """(double, channel, kind of address, address)"""
-    if name == "http":
-        described: dict[str, Any] = {
-            "body": {"to": "{{ address }}"},
-            "refusals": {"invalid_address": "error == 'nobody'"},
-            "timeout": seconds,
-        }
-        async with json_api(200, {"id": "m"}) as api:
-            described |= {"url": api.url, "price": "0.02"}
-            made = HttpChannel("acme", HttpApi.model_validate(described), HOME)
-            yield api, made, "url", "https://hooks.example/ana"
-        return
-    async with push_api() as api:
-        channel = push(api.url, price=Decimal("0.0003"), timeout=seconds)
-        await channel.probe()  # which gets the access token
-        api.requests.clear()
-        yield api, channel, "push", TOKEN if name == "app" else browser(api.url)
+@dataclass(frozen=True, slots=True)
+class Became:
+    """`then`: which channel goes next, None: none, or it waits. `paid`: in prices of one message."""
+
+    attempt: str
+    reminder: str
+    then: str | None = None
+    barred: str | None = None
+    paid: int = 1
+    told: tuple[str, ...] = ()
 
 
-OUTCOMES = [
-    ("http", (200, {"id": "m"}), "accepted", "accepted", [], "0.0200"),
-    ("http", (422, {"error": "nobody"}), "rejected", "failed", [("http", "invalid")], None),
-    ("http", (410, None), "rejected", "failed", [("http", "invalid")], None),
-    ("http", (400, None), "rejected", "failed", [], None),
-    ("http", (429, None), "notsent", "pending", [], None),
-    ("http", (401, None), "notsent", "pending", [], None),
-    ("http", (500, None), "unknown", "uncertain", [], "0.0200"),
-    ("http", HANG, "unknown", "uncertain", [], "0.0200"),
-    ("app", (200, {"name": "m"}), "accepted", "accepted", [], "0.0003"),
-    ("app", (404, fcm("UNREGISTERED")), "rejected", "failed", [("push", "invalid")], None),
-    ("app", (400, fcm("INVALID_ARGUMENT")), "rejected", "failed", [], None),
-    ("app", (429, fcm("QUOTA_EXCEEDED")), "notsent", "pending", [], None),
-    ("app", (403, fcm("SENDER_ID_MISMATCH")), "notsent", "pending", [], None),
-    ("app", (503, None), "unknown", "uncertain", [], "0.0003"),
-    ("app", HANG, "unknown", "uncertain", [], "0.0003"),
-    ("browser", (201, None), "accepted", "accepted", [], "0.0003"),
-    ("browser", (410, None), "rejected", "failed", [("push", "invalid")], None),
-    ("browser", (403, None), "rejected", "failed", [], None),
-    ("browser", (429, None), "notsent", "pending", [], None),
-    ("browser", (500, None), "unknown", "uncertain", [], "0.0003"),
-]
+ACCEPTED = Became("accepted", "accepted", told=("attempt.accepted",))
+UNKNOWN = Became("unknown", "uncertain", told=("attempt.unknown",))
+REJECTED = Became("rejected", "pending", OTHER, paid=0, told=("attempt.rejected",))
+NOT_SENT = Became("notsent", "pending", SAME, paid=0, told=("attempt.notsent",))
+DELIVERED = Became("delivered", "delivered", told=("attempt.accepted", "attempt.delivered"))
+UNDELIVERED = Became("undelivered", "pending", OTHER, told=("attempt.accepted", "attempt.undelivered"))
+
+USUAL = {
+    What.TAKEN: ACCEPTED,
+    What.ADDRESS_REFUSED: replace(REJECTED, barred="invalid"),
+    What.MESSAGE_REFUSED: REJECTED,
+    What.LATER: NOT_SENT,
+    What.SERVER_ERROR: UNKNOWN,
+    What.SILENCE: UNKNOWN,
+    What.ARRIVED: DELIVERED,
+    What.READ: replace(DELIVERED, told=(*DELIVERED.told, "attempt.opened")),
+    What.DID_NOT_ARRIVE: UNDELIVERED,
+    What.ADDRESS_DEAD: replace(UNDELIVERED, barred="invalid"),
+    What.MISSED: Became("missed", "pending", SAME, told=("attempt.accepted", "attempt.missed")),
+    What.UNWANTED: replace(UNDELIVERED, barred="opted_out"),
+    What.NO_RECEIPT: Became("expired", "pending", OTHER, told=("attempt.accepted", "attempt.expired")),
+    What.MISCONFIGURED: replace(NOT_SENT, then=None),  # it waits for its provider, and burns no other channel
+}
+UNUSUAL = {
+    ("email", What.ADDRESS_REFUSED): replace(REJECTED, barred="bounced"),
+    ("email", What.SERVER_ERROR): NOT_SENT,  # an answer to the dot says that it was not taken
+    ("email", What.READ): replace(ACCEPTED, told=("attempt.accepted", "attempt.opened")),  # machines open mails
+    ("email", What.ADDRESS_DEAD): replace(UNDELIVERED, barred="bounced"),
+    ("email", What.UNWANTED): replace(DELIVERED, barred="complained"),
+    ("email", What.NO_RECEIPT): ACCEPTED,  # promises none
+    ("push to an app", What.NO_RECEIPT): ACCEPTED,
+    ("push to a browser", What.NO_RECEIPT): ACCEPTED,
+    ("voice", What.ARRIVED): replace(
+        DELIVERED, paid=2, told=("attempt.accepted", "attempt.answered", "attempt.delivered")
+    ),
+    ("voice", What.READ): replace(ACCEPTED, told=("attempt.accepted", "attempt.answered")),  # it has not ended
+    ("voice", What.MISSED): replace(USUAL[What.MISSED], paid=0),  # nobody picked up
+    ("voice", What.UNWANTED): replace(
+        DELIVERED,
+        barred="opted_out",
+        told=("attempt.accepted", "attempt.answered", "contact.opted_out", "attempt.delivered"),
+    ),
+}
+NOTHING_REPORTED = dict.fromkeys(
+    (What.ARRIVED, What.READ, What.DID_NOT_ARRIVE, What.ADDRESS_DEAD, What.MISSED, What.UNWANTED),
+    "these services report nothing after they took it",
+)
+CANNOT: dict[str, dict[What, str]] = {
+    "sms": {What.READ: "no handset tells whether a text was read"},
+    "voice": {
+        What.DID_NOT_ARRIVE: "a call that nobody takes is missed, and undelivered after the last one",
+        What.ADDRESS_DEAD: "a call that finds no connection says nothing about the number for good",
+    },
+    "push to an app": NOTHING_REPORTED,
+    "push to a browser": {
+        **NOTHING_REPORTED,
+        What.MISCONFIGURED: "anybody can subscribe any endpoint, so what one says stops no other",
+    },
+    "http": {What.READ: "an API has no word for it"},
+}
 
 
-@pytest.mark.parametrize(("name", "answer", "attempt", "reminder", "barred", "cost"), OUTCOMES)
-async def test_each_class_of_outcome_has_its_consequence(
-    database_dsn: str,
-    tmp_path: Path,
-    name: str,
-    answer: Answer,
-    attempt: str,
-    reminder: str,
-    barred: Any,
-    cost: str | None,
-) -> None:
-    async with rig(name, 3.0 if answer is HANG else 15.0) as (api, channel, kind, address):
-        api.hang = answer is HANG
-        if answer is not HANG:
-            api.answer(*answer)
-        async with running(database_dsn, tmp_path, channels=(), further=[channel]) as dispatcher:
-            queued = await due(dispatcher, channel.name, kind, address)
-            await dispatcher.send(queued)
-
-            row = await dispatcher.owner.fetchrow(
-                "SELECT state, cost, provider FROM attempt WHERE reminder_id = $1", queued
-            )
-            assert (row["state"], row["provider"]) == (attempt, channel.provider)
-            assert (await dispatcher.state(queued))[0] == reminder
-            assert await dispatcher.suppressed() == barred
-            assert len(api.requests) == 1
-            if cost is not None:
-                assert str(row["cost"]) == cost
-            told = await dispatcher.owner.fetchval("SELECT count(*) FROM event WHERE reminder_id = $1", queued)
-            assert told >= 1
+def test_every_channel_has_every_class_of_outcome_or_a_reason_why_not() -> None:
+    assert {way.partition(" ")[0] for way in HAPPENS} == {"email", "sms", "rcs", "whatsapp", "voice", "push", "http"}
+    for way, happens in HAPPENS.items():
+        assert set(What) - set(happens) == set(CANNOT.get(way, {})), way
 
 
-async def due(dispatcher: Dispatcher, channel: str, kind: str, address: str) -> int:
-    made, queued = await dispatcher.due("overdue", email=False)
-    spec = standard().to_dict()
-    for step in spec["steps"]:
-        step["channels"] = [channel]
-    await dispatcher.owner.execute("UPDATE flow_version SET spec = $1 WHERE id = $2", spec, made.flow_version_id)
-    await factories.contact_point(dispatcher.owner, made.customer_id, kind, address)
-    return queued
+@pytest.mark.parametrize("way", list(HAPPENS))
+async def test_each_class_of_outcome_has_its_consequence(database_dsn: str, tmp_path: Path, way: str) -> None:
+    async with world_of(way, database_dsn, tmp_path) as world:
+        found = {what: await became(way, world, what) for what in What if what in HAPPENS[way]}
+
+    assert {what: UNUSUAL.get((way, what), USUAL[what]) for what in found} == found
+
+
+async def became(way: str, world: World, what: What) -> Became:
+    before, after = HAPPENS[way][what]
+    reminder = await reminded(way, world)
+    before(world)
+    await world.dispatcher.send(reminder)
+    await after(world, reminder)
+    recover(world)
+
+    row = await world.dispatcher.owner.fetchrow(ATTEMPT, reminder)
+    assert row is not None
+    assert row["channel"] == world.channel
+    state = (await world.dispatcher.state(reminder))[0]
+    then = await _next(world, reminder) if state == "pending" else None
+    paid = row["cost"] / Decimal(PRICES[way])
+    assert paid == int(paid)
+    return Became(row["state"], state, then, row["barred"], int(paid), tuple(row["told"]))
+
+
+ATTEMPT = """
+SELECT a.channel, a.state, a.cost,
+       (SELECT reason FROM suppression s WHERE s.contact_point_id = a.contact_point_id AND s.channel = a.channel) AS barred,
+       (SELECT array_agg(e.kind ORDER BY e.id) FROM event e
+         WHERE e.reminder_id = a.reminder_id OR (e.reminder_id IS NULL AND e.customer_id = p.customer_id)) AS told
+  FROM attempt a JOIN contact_point p ON p.id = a.contact_point_id WHERE a.reminder_id = $1
+"""
+
+
+async def _next(world: World, reminder: int) -> str | None:
+    """What goes when its time has come."""
+    await world.dispatcher.queue_again(reminder)
+    await world.dispatcher.send(reminder)
+    attempts = await world.dispatcher.attempts(reminder)
+    if len(attempts) < 2:
+        return None
+    return SAME if attempts[1][0] == world.channel else OTHER
