@@ -140,7 +140,10 @@ def call(stage: Stage) -> None:
     stage.news(PROMPT)
     spoken, text = stage.messages(PROMPT)[-2:]
     expect((spoken["channel"], text["channel"]) == ("voice", "sms"), "the call did not bring the link as an SMS")
-    expect("480.50" in spoken["text"] and "/pay/" in text["text"], "the call names no amount, or the SMS has no link")
+    expect(
+        "480 euros and 50 cents" in spoken["text"] and "/pay/" in text["text"],
+        "the call names no amount, or the SMS has no link",
+    )
 
 
 def look_back(stage: Stage) -> None:

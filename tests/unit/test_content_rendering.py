@@ -12,7 +12,7 @@ from jinja2 import TemplateError
 
 from shared.content import Catalog, TemplateRefused, TemplateSource
 from shared.content.catalog import LANGUAGES, UnknownMessage, builtin_messages
-from shared.content.formats import money
+from shared.content.formats import money, spoken_money
 from shared.flow import shipped
 from tests.doubles.outgoing import FACTS, facts
 
@@ -195,6 +195,27 @@ def test_money_reads_as_babel_writes_it(currency: str, locale: str, amount: Deci
 
 def test_a_currency_code_stands_apart_from_its_digits() -> None:
     assert "COP\u00a01,234.50" == money(Decimal("1234.5"), "COP", "en")
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "locale", "said"),
+    [
+        ("480.50", "EUR", "en", "480 euros and 50 cents"),
+        ("1250.01", "GBP", "en-GB", "1250 British pounds and 1 penny"),
+        ("1250000.0000", "COP", "es-CO", "1250000 pesos colombianos"),
+        ("1250.50", "MXN", "es-MX", "1250 pesos mexicanos con 50 centavos"),
+        ("1.01", "EUR", "es-ES", "1 euro con 1 céntimo"),
+        ("1250.50", "BRL", "pt-BR", "1250 Reais brasileiros e 50 centavos"),
+        ("0.50", "EUR", "pt", "50 cêntimos"),
+        ("1250", "JPY", "en", "1250 Japanese yen"),
+        ("1.234", "KWD", "en", "1.234 Kuwaiti dinars"),
+        ("1250.50", "EUR", "de", "1250,50 Euro"),
+    ],
+)
+def test_an_amount_is_said_without_points_and_commas_that_a_voice_may_take_for_others(
+    amount: str, currency: str, locale: str, said: str
+) -> None:
+    assert said == spoken_money(Decimal(amount), currency, locale)
 
 
 def test_dates_are_written_in_the_readers_language() -> None:
