@@ -48,6 +48,14 @@ def compose() -> dict[str, Any]:
     return parsed
 
 
+def test_no_manifest_guesses_whose_word_about_a_caller_counts() -> None:
+    """The pods' network would do, and any pod in it could then claim to be the bank."""
+    assert "" == named("ConfigMap", "dunnock")[0]["data"]["DUNNOCK_TRUSTED_PROXIES"]
+    for overlay in OVERLAYS:
+        patched = yaml.safe_load((K8S / "overlays" / overlay / "settings.yaml").read_text())
+        assert "DUNNOCK_TRUSTED_PROXIES" not in patched["data"]
+
+
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_every_manifest_is_what_the_kubernetes_schema_asks_for(overlay: str) -> None:
     for manifest in manifests(K8S / "overlays" / overlay):
