@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import asyncpg
 import httpx
 import pytest
-from fastapi import Depends, FastAPI, Request
+from fastapi import Depends, FastAPI, Query, Request
 
 from shared.kernel.errors import Conflict
 from shared.web.app import build_app, mount
@@ -69,6 +69,13 @@ async def list_bills(paging: Paged) -> Page[int]:
     (start,) = paging.last(int) or (0,)
     items, cursor = paging.cut([i for i in range(120) if i > start][: paging.limit + 1], lambda i: (i,))
     return Page(items=list(items), next_cursor=cursor)
+
+
+@router.delete("/v1/bills/held", status_code=204)
+async def drop_bills(
+    _: Annotated[Caller, Depends(require("invoices:write"))], paging: Paged, only: Annotated[str | None, Query()] = None
+) -> None:
+    """All of them, unless `only` names one."""
 
 
 @router.get("/v1/faults/{name}")
@@ -295,6 +302,17 @@ async def test_a_limit_out_of_range_is_named(client: httpx.AsyncClient, limit: s
     assert "query parameter 'limit'" in detail
 
 
+async def test_a_misspelt_parameter_is_named_and_not_passed_over(client: httpx.AsyncClient) -> None:
+    refused = problem(await client.delete("/v1/bills/held?onyl=B-1&limit=5", headers=BEARER), 422)
+    assert {"": "query parameter 'onyl' is not known here; there are cursor, limit, only"} == pointers(refused)
+    assert (await client.delete("/v1/bills/held?only=B-1&limit=5", headers=BEARER)).status_code == 204
+    problem(await client.delete("/v1/bills/held?onyl=B-1"), 401)  # a stranger learns no names
+
+
+async def test_what_a_mail_program_appends_to_a_link_does_no_harm(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/pay/abc?utm_source=mail")).status_code == 200
+
+
 async def test_the_character_nul_never_reaches_the_database(client: httpx.AsyncClient) -> None:
     problem(await client.get("/v1/faults/a%00b"), 400)
     problem(await client.get("/v1/bills?cursor=%00"), 400)
@@ -349,7 +367,7 @@ async def test_the_openapi_document_declares_problems_and_keys(client: httpx.Asy
     document = (await client.get("/openapi.json")).json()
     assert document["openapi"].startswith("3.1")
     call = document["paths"]["/v1/bills"]["post"]
-    assert {"201", "401", "403", "422", "503"} <= call["responses"].keys()
+    assert {"201", "400", "401", "403", "408", "413", "415", "422", "503"} == call["responses"].keys()
     assert call["responses"]["422"]["content"]["application/problem+json"]["schema"]["$ref"].endswith("/Problem")
     assert call["security"] == [{"ApiKey": []}]
     assert "HTTPValidationError" not in document["components"]["schemas"]
