@@ -27,6 +27,8 @@ def loads(body: bytes) -> Any:
         text = body.decode()
     except UnicodeDecodeError as error:
         raise BadRequest(f"the body is not UTF-8 (byte {error.start})") from None
+    if text.startswith("\ufeff"):
+        raise BadRequest("the body is not valid JSON: a byte order mark comes first; send UTF-8 without one")
     _check_depth(text)
     try:
         value = _STRICT.decode(text)

@@ -27,7 +27,7 @@ from shared.kernel.errors import BadRequest
         (b'{"a": "\\ud800"}', "surrogate"),
         (b'{"a": ["\\u0000"]}', "U+0000"),
         (b'{"\\u0000": 1}', "U+0000"),
-        (b"\xef\xbb\xbf{}", "not valid JSON"),
+        (b"\xef\xbb\xbf{}", "byte order mark"),
     ],
 )
 def test_what_has_no_single_meaning_is_refused(body: bytes, said: str) -> None:
