@@ -40,6 +40,17 @@ def test_an_overdue_invoice_goes_as_the_template_that_whatsapp_approved(case: Ca
     assert "day 18: 'overdue' was opened by WhatsApp to +1*****0032." in case.timeline()
 
 
+def test_who_has_just_written_on_whatsapp_gets_our_own_text_there(case: Case) -> None:
+    case.invoice(customer=phone(HAS_ALL, "whatsapp", "sms"))
+    case.clock("day 17")
+    case.world.call("POST", "/sandbox/replies", {"from": HAS_ALL, "body": "I will look", "channel": "whatsapp"})
+    case.clock("day 19")
+
+    assert case.sent()[-1] == "day 18 whatsapp overdue"
+    assert case.messages()[-1]["text"].startswith(f"Your company: invoice {case.ref} was due on")
+    assert case.tries("overdue") == ["whatsapp delivered"]
+
+
 def test_who_blocked_us_on_whatsapp_gets_texts_from_then_on(case: Case) -> None:
     case.invoice(customer=phone(BLOCKED, "whatsapp", "sms"))
     case.clock("day 19")

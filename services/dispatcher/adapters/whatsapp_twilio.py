@@ -1,10 +1,11 @@
-"""WhatsApp through Twilio: approved content templates only.
+"""WhatsApp through Twilio: within 24 hours of the customer's own words the text, else an approved content template.
 
-A free text is taken by WhatsApp only within 24 hours of the customer's own words; a template always. So every message
-goes as the template that a setting names for it, and one that has none is refused here, before it costs anything.
+WhatsApp takes a free text only within those hours; a template always. A message that goes neither way is refused here,
+before it costs anything.
 """
 
 from collections.abc import Sequence
+from datetime import timedelta
 from decimal import Decimal
 from typing import ClassVar, Self
 
@@ -17,6 +18,9 @@ from services.dispatcher.adapters.twilio_contents import TEMPLATES_HINT, Filled,
 from services.dispatcher.domain.outcomes import Outcome, Rejected
 from services.dispatcher.domain.ports import Gate, Outgoing, Replied, Report, Reported
 from shared.settings import PhoneNumber, Settings
+
+SESSION = timedelta(hours=23, minutes=50)  # of 24 hours: the customer's words were older when we heard them
+MOST_CHARACTERS = 1600  # of a body, in any channel
 
 
 class WhatsAppConfig(Settings):
@@ -33,6 +37,7 @@ class WhatsAppConfig(Settings):
 
 class WhatsAppTwilio(TwilioChannel):
     name: ClassVar[str] = "whatsapp"
+    heeds_answers: ClassVar[bool] = True
 
     def __init__(self, account: TwilioConfig, config: WhatsAppConfig) -> None:
         if config.whatsapp_from is None:
@@ -52,8 +57,8 @@ class WhatsAppTwilio(TwilioChannel):
         return self._config.whatsapp_price
 
     async def send(self, outgoing: Outgoing, gate: Gate) -> Outcome:
-        content = Filled.of(self._config.whatsapp_templates, outgoing.message, outgoing.facts)
-        if content is None:
+        said = _free_text(outgoing) or self._template(outgoing)
+        if said is None:
             what = f"message {outgoing.message!r} in {outgoing.facts.locale!r}"
             return Rejected(
                 f"no approved WhatsApp template for {what}: add it to DUNNOCK_TWILIO_WHATSAPP_TEMPLATES", "no_template"
@@ -63,9 +68,21 @@ class WhatsAppTwilio(TwilioChannel):
             to=f"whatsapp:{outgoing.to_address}",
             from_=f"whatsapp:{self._config.whatsapp_from}",
             status_callback=callback_url(outgoing),
-            **content.fields,
+            **said,
         )
+
+    def _template(self, outgoing: Outgoing) -> dict[str, str] | None:
+        filled = Filled.of(self._config.whatsapp_templates, outgoing.message, outgoing.facts)
+        return filled.fields if filled else None
 
     def read_report(self, report: Report) -> Sequence[Reported | Replied]:
         self._check(report)
         return read_messages(report, self.name)
+
+
+def _free_text(outgoing: Outgoing) -> dict[str, str] | None:
+    """None: the customer wrote too long ago, or the text is too long."""
+    text, wrote = outgoing.rendered.text.strip(), outgoing.answered_at
+    if wrote is None or outgoing.sent_at - wrote >= SESSION or len(text) > MOST_CHARACTERS:
+        return None
+    return {"body": text}

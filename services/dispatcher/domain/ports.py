@@ -55,7 +55,8 @@ class Outgoing:
     `attempt_id` is "reminder.fence"; `message_id` (with angle brackets) stays the same when a mail is sent again;
     `return_path` is where bounces of this attempt go; `callback_url` is where receipts go, to which a
     channel adds `/<provider>?attempt=<attempt_id>`. `message` is the text's name; `followed` says that another message
-    comes after this one, which the customer may ask for at once (key 1 in a call).
+    comes after this one, which the customer may ask for at once (key 1 in a call). `answered_at`: when the customer last
+    wrote on this channel, before the claim, for a channel that heeds it.
     """
 
     attempt_id: str
@@ -69,6 +70,7 @@ class Outgoing:
     attachment: Attachment | None = None
     message: str = ""
     followed: bool = False
+    answered_at: datetime | None = None
 
 
 class NotSigned(Exception):
@@ -207,6 +209,11 @@ def traits(channel: Channel) -> Traits:
 def takes_browsers(channel: Channel) -> bool:
     """Whether a customer's browser can subscribe to it: it has a key to subscribe with."""
     return getattr(channel, "public_key", None) is not None
+
+
+def heeds_answers(channel: Channel) -> bool:
+    """Whether what it may send depends on when the customer last wrote (`Outgoing.answered_at`)."""
+    return bool(getattr(channel, "heeds_answers", False))
 
 
 def promises_receipts(channel: Channel) -> bool:

@@ -11,6 +11,7 @@ whoever cancels a handler cancels none.
 import asyncio
 from collections import defaultdict
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import partial
@@ -23,13 +24,14 @@ import structlog
 
 from services.dispatcher.domain.expected import Expected, Later, Looked, Market, expect
 from services.dispatcher.domain.outcomes import Accepted, Deferred, Missed, NotSent, Outcome, Rejected, Unknown
-from services.dispatcher.domain.ports import Gate
+from services.dispatcher.domain.ports import Gate, heeds_answers
 from services.dispatcher.domain.together import Message, bundle, by_severity, grouped
 from services.dispatcher.handlers.compose import Composer
 from services.dispatcher.handlers.lanes import SOON
 from services.dispatcher.handlers.recorder import Recorder
 from services.dispatcher.handlers.sender import ASIDE, Sender
 from services.dispatcher.handlers.senders import Senders
+from services.dispatcher.store.answers import last_answers
 from services.dispatcher.store.cards import Cards
 from services.dispatcher.store.files import Files
 from services.dispatcher.store.look import companions, look
@@ -155,6 +157,7 @@ class ClaimAndSend:
         claimed: list[Sequence[Claim]] = []
         try:
             await self._files.prepare(looked[message[0].reminder_id] for message in batch if len(message) == 1)
+            answers = await self._answers(sender, batch)
             crash_point("before_claim")
             began = monotonic()
             claimed = await self._claim(batch)
@@ -163,7 +166,15 @@ class ClaimAndSend:
             sender.lane.give_back(len(batch) - len(claimed))
         gate = Gate(began, self._windows.handoff_window, self._windows.connect_timeout, sender.terms.timeout)
         for claims in claimed:
-            self._own(self._send(sender, claims, gate))
+            self._own(self._send(sender, claims, gate, answers.get(claims[0].contact_point_id or 0)))
+
+    async def _answers(self, sender: Sender, batch: Sequence[Message]) -> Mapping[int, datetime]:
+        """When who gets these last wrote, where the channel heeds it. An answer that comes now only adds to it."""
+        if not heeds_answers(sender.channel):
+            return {}
+        points = [message[0].first.contact_point_id for message in batch if message[0].first]
+        async with self._db.connection() as connection:
+            return await last_answers(connection, points, sender.channel.name)
 
     async def _claim(self, batch: Sequence[Message]) -> list[Sequence[Claim]]:
         """What may go, by message; who carries the others stands first, and is noted before anything is handed over."""
@@ -224,11 +235,13 @@ class ClaimAndSend:
         alone = found.pop(None, [])
         return [(one,) for one in alone] + [by_severity(rows, self._cards.known) for rows in found.values()]
 
-    async def _send(self, sender: Sender, claims: Sequence[Claim], gate: Gate) -> None:
+    async def _send(
+        self, sender: Sender, claims: Sequence[Claim], gate: Gate, answered_at: datetime | None = None
+    ) -> None:
         one, began = claims[0], monotonic()
         outcome: Outcome | None = None
         try:
-            outcome, cost, within, wording = await self._hand_off(sender, claims, gate)
+            outcome, cost, within, wording = await self._hand_off(sender, claims, gate, answered_at)
         except Exception as error:
             log.exception("message_not_made", reminder=one.reminder_id, step=one.step, channel=one.channel)
             for each in claims:
@@ -253,7 +266,7 @@ class ClaimAndSend:
             log.exception("provider_not_told", channel=sender.channel.name, provider=sender.channel.provider)
 
     async def _hand_off(
-        self, sender: Sender, claims: Sequence[Claim], gate: Gate
+        self, sender: Sender, claims: Sequence[Claim], gate: Gate, answered_at: datetime | None
     ) -> tuple[Outcome, Decimal, timedelta | None, str]:
         """What became of it, what it costs, how long a receipt may take, and which text it was made of."""
         one = claims[0]
@@ -265,6 +278,8 @@ class ClaimAndSend:
         else:
             attachment = await self._files.attachment(one) if step.attach else None
             outgoing = self._composer.compose(one, flow, creditor, attachment)
+        if answered_at is not None:
+            outgoing = replace(outgoing, answered_at=answered_at)
         limit = None if gate.timeout is None else gate.timeout + GRACE
         try:
             async with asyncio.timeout(limit):
