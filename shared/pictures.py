@@ -28,7 +28,7 @@ class PictureVersion:
     picture: Picture
 
 
-COLUMNS = "id, name, version, withdrawn, created_at, width, height, octet_length(content), media_type, digest"
+COLUMNS = "id, name, version, withdrawn, created_at, width, height, octet_length(content) AS size, media_type, digest"
 _NEWEST = f"""
 SELECT * FROM (
        SELECT DISTINCT ON (name) {COLUMNS}, content FROM picture_version WHERE id > $1 AND ($2::text[] IS NULL OR name = ANY ($2))
@@ -56,8 +56,17 @@ async def newest(
 
 def version_of(row: asyncpg.Record) -> PictureVersion:
     """Of COLUMNS, and the content where it was asked for."""
-    key, name, version, withdrawn, created_at, width, height, size, media_type, digest, *content = row
-    picture = Picture(
-        f"{name}.{SUFFIXES[media_type]}", media_type, content[0] if content else b"", digest, f"{name}@{version}"
+    name, version, media_type = row["name"], row["version"], row["media_type"]
+    return PictureVersion(
+        row["id"],
+        name,
+        version,
+        row["withdrawn"],
+        row["created_at"],
+        row["width"],
+        row["height"],
+        row["size"],
+        Picture(
+            f"{name}.{SUFFIXES[media_type]}", media_type, row.get("content", b""), row["digest"], f"{name}@{version}"
+        ),
     )
-    return PictureVersion(key, name, version, withdrawn, created_at, width, height, size, picture)

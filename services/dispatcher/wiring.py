@@ -23,7 +23,16 @@ from services.dispatcher.adapters.sms_twilio import SmsTwilio
 from services.dispatcher.adapters.twilio_account import TwilioConfig
 from services.dispatcher.adapters.voice_twilio import VoiceConfig, VoiceTwilio
 from services.dispatcher.adapters.whatsapp_twilio import WhatsAppConfig, WhatsAppTwilio
-from services.dispatcher.api import bounce_mails, http_providers, opt_out, push, receipts, suppressions, templates
+from services.dispatcher.api import (
+    bounce_mails,
+    http_providers,
+    opt_out,
+    pictures,
+    push,
+    receipts,
+    suppressions,
+    templates,
+)
 from services.dispatcher.api import channels as channels_api
 from services.dispatcher.api.parts import DispatcherParts
 from services.dispatcher.domain.ports import Channel, Conversing, Reporting
@@ -171,7 +180,7 @@ def build(
     )
     stop = OptOut(db, windows.handoff_window)
     worker = Worker(
-        bus, claim_and_send, recorder, outside.channels, bounces, settings.prefetch, KeepWatch(db, senders, http)
+        bus, claim_and_send, recorder, outside.channels, bounces, settings.prefetch, KeepWatch(db, senders, http, texts)
     )
     parts = DispatcherParts(
         db,
@@ -209,6 +218,7 @@ def build(
             suppressions.router,
             opt_out.router,
             templates.router,
+            pictures.router,
         ),
         parts=(parts,),
         start=worker.start,

@@ -5,6 +5,7 @@ stand in its place, never a broken image. A picture's bytes have one name (`cont
 """
 
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -78,6 +79,14 @@ def shown(html: str, names: Iterable[str], pictures: Pictures) -> tuple[str, tup
             html = html.replace(mark, f'src="cid:{picture.content_id}"')
             carried[picture.content_id] = picture
     return html, tuple(carried.values())
+
+
+def inside(html: str, pictures: Iterable[Picture]) -> str:
+    """The html with its pictures in it, to be looked at in a browser; mail programs show no `data:`."""
+    for picture in pictures:
+        data = b64encode(picture.content).decode()
+        html = html.replace(f'src="cid:{picture.content_id}"', f'src="data:{picture.media_type};base64,{data}"')
+    return html
 
 
 def _without(html: str, name: str, mark: str) -> str:

@@ -20,6 +20,7 @@ LIMITS: Mapping[str, int | None] = {
     "/v1/webhooks/": 256 * KIB,
     "/v1/receipts/": 256 * KIB,
     "/v1/api-keys": 64 * KIB,
+    "/v1/pictures/": 320 * KIB,
     "/pay/": 64 * KIB,
     "/u/": 64 * KIB,
     "/push/": 64 * KIB,

@@ -11,6 +11,7 @@ from services.dispatcher.domain.text_checks import Fault, example
 from services.dispatcher.store.templates import Key, TextVersion
 from shared.content import MessageFacts, TemplateSource
 from shared.content.catalog import shipped, wording
+from shared.content.pictures import NAME as PICTURE
 from shared.kernel.errors import FieldError, Invalid
 from shared.routing.channels import ChannelName
 from shared.web.fields import Amount, Currency, IsoDate, Language, PositiveAmount
@@ -23,7 +24,8 @@ Short = Annotated[str, Field(max_length=300)]
 
 class TemplateIn(StrictModel):
     """`{{ name }}` is filled for each message; the names are in the preview's answer to a wrong one. An email shows
-    `html`, or `mjml`, which is compiled when it is saved; every channel needs `text`."""
+    `html`, or `mjml`, which is compiled when it is saved; every channel needs `text`. `<img src="cid:NAME" alt="...">`
+    shows a picture of `/v1/pictures`; `cid:logo` that of the creditor, `cid:payment-code` what a banking app scans."""
 
     subject: Annotated[str, Field(max_length=2_000, examples=["Invoice {{ invoice_number }} is still open"])] = ""
     text: Annotated[Words, Field(examples=["Dear {{ customer_name }}, {{ open_amount }} is open: {{ pay_url }}"])]
@@ -68,6 +70,9 @@ class ExampleIn(StrictModel):
     installment_count: Annotated[int, Field(ge=1, le=1000)] | None = None
     fallback_from: ChannelName | None = None
     attributes: dict[str, Any] | None = None
+    logo: Annotated[
+        str | None, Field(pattern=f"^{PICTURE}$", description="a picture; else the logo of the creditor `default`")
+    ] = None
 
 
 class PreviewIn(StrictModel):
@@ -81,17 +86,18 @@ class PreviewIn(StrictModel):
 class PreviewOut(BaseModel):
     subject: str
     text: str
-    html: str | None
+    html: str | None = Field(description="with its pictures in it (data:), which mail programs would not show so")
+    pictures: list[str] = Field(description="the files that a mail would carry")
     segments: int | None = Field(description="how many texts an SMS is billed as")
 
 
-def example_of(body: PreviewIn, locale: str) -> MessageFacts:
+def example_of(body: PreviewIn, locale: str, logo: str | None) -> MessageFacts:
     said: dict[str, Any] = {name: value for name, value in body.data if value is not None}
     if "amount" in said and "open_amount" not in said:
         said["open_amount"] = said["amount"]
     if said.get("open_amount", Decimal(0)) > said.get("amount", example(locale).amount):
         said["amount"] = said["open_amount"]
-    return replace(example(locale), **said)
+    return replace(example(locale), **{**said, "logo": logo})
 
 
 def template_out(version: TextVersion) -> TemplateOut:

@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import Depends, Path, Query, Response
 from fastapi.responses import JSONResponse
 
-from services.dispatcher.api.parts import Parts
+from services.dispatcher.api.parts import DispatcherParts, Parts
 from services.dispatcher.api.template_bodies import (
     NAME,
     PreviewIn,
@@ -19,13 +19,16 @@ from services.dispatcher.api.template_bodies import (
     template_out,
 )
 from services.dispatcher.domain.text_checks import Checked, Draft, check
+from services.dispatcher.handlers.save_text import save_text
 from services.dispatcher.handlers.withdraw_text import withdraw
 from services.dispatcher.store import templates
+from services.dispatcher.store.cards import logo_of_default
 from services.dispatcher.store.templates import Key
-from shared.content import Catalog
+from shared.content import Catalog, Pictures
 from shared.content.catalog import UnknownMessage, builtin_source
 from shared.content.gsm import segments
-from shared.kernel.errors import NotFound
+from shared.content.pictures import inside
+from shared.kernel.errors import FieldError, Invalid, NotFound
 from shared.routing.channels import ChannelName
 from shared.web.auth import require
 from shared.web.fields import Language
@@ -58,21 +61,29 @@ Wanted = Annotated[Key, Depends(_key)]
     responses={
         201: {"model": TemplateOut, "description": "A new version"},
         200: {"description": "The newest version says the same already"},
-        **declared(400, 401, 403, 413, 415),
+        **declared(400, 401, 403, 409, 413, 415),
     },
 )
 async def put_template(key: Wanted, body: TemplateIn, parts: Parts) -> Response:
     """Stores a text as a new version, in force everywhere within seconds. One with any fault is refused whole, with all
     its faults and where they are."""
     draft = Draft(body.subject, body.text, body.html, body.mjml)
-    checked = await asyncio.to_thread(check, draft, key.channel, key.locale)
+    pictures = await _pictures(parts)
+    checked = await asyncio.to_thread(check, draft, key.channel, key.locale, pictures=pictures)
     if not isinstance(checked, Checked):
         raise refused(checked)
     async with parts.db.transaction() as tx:
-        version, fresh = await templates.save(tx, key, checked.source, body.written())
+        version, fresh = await save_text(tx, key, checked.source, body.written())
     async with parts.db.connection() as connection:
         await parts.texts.refresh(connection, at_once=True)
     return JSONResponse(template_out(version).model_dump(mode="json"), 201 if fresh else 200)
+
+
+async def _pictures(parts: DispatcherParts) -> Pictures:
+    """All that there are at this moment."""
+    async with parts.db.connection() as connection:
+        await parts.texts.refresh(connection, at_once=True)
+    return dict(parts.texts.catalog.pictures)
 
 
 @router.get(
@@ -154,22 +165,39 @@ async def preview(body: PreviewIn, parts: Parts) -> PreviewOut:
     """What a customer of this language would get, with example data or yours. With a `template` it shows that, checked
     as a PUT would; without one what is in force. Nothing is stored."""
     locale = canonical(body.locale)
-    facts = example_of(body, locale)
+    pictures = await _pictures(parts)
+    facts = example_of(body, locale, await _logo(parts, body, pictures))
     if body.template is None:
-        async with parts.db.connection() as connection:
-            await parts.texts.refresh(connection, at_once=True)
         catalog = parts.texts.catalog
     else:
         written = body.template
         draft = Draft(written.subject, written.text, written.html, written.mjml)
-        checked = await asyncio.to_thread(check, draft, body.channel, locale, [facts])
+        checked = await asyncio.to_thread(check, draft, body.channel, locale, [facts], pictures)
         if not isinstance(checked, Checked):
             raise refused(checked, "/template")
         catalog = Catalog()
+        catalog.pictures.update(pictures)
         catalog.replace(body.name, body.channel, locale, checked.source)
     try:
-        rendered = catalog.render(body.name, body.channel, facts)
+        rendered = await asyncio.to_thread(catalog.render, body.name, body.channel, facts)
     except UnknownMessage as error:
         raise NotFound(str(error)) from None
     count = segments(rendered.text) if body.channel == "sms" else None
-    return PreviewOut(subject=rendered.subject, text=rendered.text, html=rendered.html, segments=count)
+    return PreviewOut(
+        subject=rendered.subject,
+        text=rendered.text,
+        html=None if rendered.html is None else inside(rendered.html, rendered.pictures),
+        pictures=[picture.filename for picture in rendered.pictures],
+        segments=count,
+    )
+
+
+async def _logo(parts: DispatcherParts, body: PreviewIn, pictures: Pictures) -> str | None:
+    """The one that was named, else that of the default creditor."""
+    if (named := body.data.logo) is None:
+        async with parts.db.connection() as connection:
+            return await logo_of_default(connection)
+    if named not in pictures:
+        reason = f"there is no picture {named!r}: PUT /v1/pictures/{named} first"
+        raise Invalid(f"/data/logo: {reason}", errors=(FieldError("/data/logo", reason),))
+    return named

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class CreditorCard:
-    """`email_from` is an address; the display name is `name`."""
+    """`email_from` is an address; the display name is `name`; `logo` names a picture."""
 
     name: str
     email_from: str
@@ -15,3 +15,4 @@ class CreditorCard:
     iban: str | None
     bic: str | None
     logo_url: str | None
+    logo: str | None = None

@@ -4,8 +4,9 @@ True here: whatever logo a creditor has, no mail carries more than `MOST_CARRIED
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
-from shared.content.pictures import LOGO
+from shared.content.pictures import LOGO, named_in
 
 MOST_BYTES = 256 * 1024  # of one
 MOST_CARRIED = 512 * 1024  # of all in one mail
@@ -18,3 +19,16 @@ LOGO_COUNTS = f", with a logo counted as {MOST_BYTES // 1024} KiB"
 def carried_bytes(names: Iterable[str], sizes: Mapping[str, int]) -> int:
     """At most, in a mail that shows these."""
     return sum(MOST_BYTES if name == LOGO else sizes.get(name, 0) for name in names)
+
+
+@dataclass(frozen=True, slots=True)
+class Showing:
+    """A text in force: where it stands under /v1/templates, and its html."""
+
+    place: str
+    html: str
+
+
+def overloaded(texts: Iterable[Showing], sizes: Mapping[str, int]) -> list[str]:
+    """The places of those texts whose mails would carry too much."""
+    return [text.place for text in texts if carried_bytes(named_in(text.html), sizes) > MOST_CARRIED]

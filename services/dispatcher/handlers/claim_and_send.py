@@ -277,7 +277,8 @@ class ClaimAndSend:
             outgoing = self._composer.compose_together(claims, flow, creditor)
         else:
             attachment = await self._files.attachment(one) if step.attach else None
-            outgoing = self._composer.compose(one, flow, creditor, attachment)
+            compose = partial(self._composer.compose, one, flow, creditor, attachment)
+            outgoing = await asyncio.to_thread(compose) if self._composer.takes_long(claims, flow) else compose()
         if answered_at is not None:
             outgoing = replace(outgoing, answered_at=answered_at)
         limit = None if gate.timeout is None else gate.timeout + GRACE

@@ -38,6 +38,12 @@ class Composer:
         made = self._outgoing(claims[0], flow, facts, None)
         return replace(made, message=for_several(made.message))
 
+    def takes_long(self, claims: Sequence[Claim], flow: Flow) -> bool:
+        """Whether making the message would keep all others waiting: it draws something."""
+        one = claims[0]
+        message = flow.step(one.step).message_of(one.leg)
+        return len(claims) == 1 and self.catalog.draws(message, one.channel or "", one.locale)
+
     def _outgoing(self, claim: Claim, flow: Flow, facts: MessageFacts, attachment: Attachment | None) -> Outgoing:
         assert claim.channel
         assert claim.address
@@ -86,6 +92,7 @@ class Composer:
             iban=creditor.iban,
             bic=creditor.bic,
             logo_url=creditor.logo_url,
+            logo=creditor.logo,
             customer_name=claim.customer_name,
             locale=claim.locale,
             invoice_ref=claim.invoice_ref,

@@ -12,6 +12,7 @@ import structlog
 from services.dispatcher.handlers.http_providers import HttpProviders
 from services.dispatcher.handlers.senders import Senders
 from services.dispatcher.store.experience import fold
+from services.dispatcher.store.own_texts import OwnTexts
 from shared.db.engine import Database
 
 EVERY, REGISTERS_EVERY = 1.0, 60.0
@@ -20,8 +21,9 @@ log = structlog.get_logger("dispatcher")
 
 
 class KeepWatch:
-    def __init__(self, db: Database, senders: Senders, http: HttpProviders) -> None:
+    def __init__(self, db: Database, senders: Senders, http: HttpProviders, texts: OwnTexts) -> None:
         self._db = db
+        self._texts = texts
         self._senders = senders
         self._http = http
         self._registered = 0.0
@@ -33,6 +35,8 @@ class KeepWatch:
             await self._senders.register()
             await self._senders.refresh()
             self._registered = monotonic()
+            async with self._db.connection() as connection:  # before a claim: all pictures may be many bytes
+                await self._texts.refresh(connection, at_once=True)
         except Exception as error:  # a database that is away stops nobody from starting
             log.warning("providers_not_seen", exc_info=error)
 

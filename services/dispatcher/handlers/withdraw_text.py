@@ -11,11 +11,12 @@ from services.dispatcher.store.templates import Key
 from shared.content.catalog import LANGUAGES, builtin_source
 from shared.flow import Flow
 from shared.kernel.errors import Conflict, NotFound
+from shared.pictures import lock
 
 
 async def withdraw(tx: asyncpg.Connection, key: Key) -> None:
     """Its versions stay readable."""
-    await templates.lock(tx)
+    await lock(tx)
     if await templates.in_force(tx, key) is None:
         raise NotFound(f"nobody has written {key.name!r} for {key.channel} in {key.locale!r}")
     if (dumb := await _left_without(tx, key)) and (places := await _places(tx, key)):

@@ -10,10 +10,16 @@ from services.dispatcher.store.own_texts import OwnTexts
 from shared.flow import Flow
 
 CREDITOR = (
-    "SELECT id, name, email_from, reply_to, sms_from, voice_from, iban, bic, logo_url FROM creditor"
+    "SELECT id, name, email_from, reply_to, sms_from, voice_from, iban, bic, logo_url, logo FROM creditor"
     " WHERE id = ANY ($1::bigint[])"
 )
 FRESH_SECONDS = 5.0
+
+
+async def logo_of_default(connection: asyncpg.Connection) -> str | None:
+    """For examples."""
+    found: str | None = await connection.fetchval("SELECT logo FROM creditor WHERE ref = 'default'")
+    return found
 
 
 class Cards:
@@ -66,4 +72,5 @@ class Cards:
             iban=row["iban"],
             bic=row["bic"],
             logo_url=row["logo_url"],
+            logo=row["logo"],
         )

@@ -79,16 +79,10 @@ SELECT f.spec, f.version FROM flow_version f
 async def save(
     tx: asyncpg.Connection, key: Key, text: TemplateSource, source: dict[str, Any]
 ) -> tuple[TextVersion, bool]:
-    """The version, and whether it is new: the newest one's own content again is that version."""
-    await lock(tx)
+    """Under the lock of texts. The version, and whether it is new: the newest one's own content again is that version."""
     row = await tx.fetchrow(_SAVE, key.name, key.channel, key.locale, text.subject, text.text, text.html, source)
     assert row is not None
     return _version(row), row["fresh"]
-
-
-async def lock(tx: asyncpg.Connection) -> None:
-    """Until the transaction ends nobody else stores or withdraws a text."""
-    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('template', 0))")
 
 
 async def withdraw(tx: asyncpg.Connection, key: Key) -> None:
