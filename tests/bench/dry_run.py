@@ -1,6 +1,7 @@
 """A flow's dry run over all open invoices, through the real endpoint: how long it takes, and that its memory is flat."""
 
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,16 +10,17 @@ import httpx
 
 from shared.flow import standard
 from tests.bench import seed
+from tests.bench.bulk import CHECKED, LONG, UNCHECKED
 from tests.bench.figures import Figure, Goal
-from tests.bench.processes import peak_resident
+from tests.bench.processes import Child, peak_resident
 from tests.bench.sizes import Sizes
-from tests.bench.stage import API_KEY, Stage
-from tests.servers.postgres import run
+from tests.bench.stage import API_KEY, Ground, Stage, Wanted
 
+FEW, MANY = "dry_run_few", "dry_run_many"
 DAYS = 90
 # As a year of business has it: due dates from a month ago to a quarter ahead, four zones, some on hold, some reached by phone only.
 VARIETY = (
-    "SET session_replication_role = replica",
+    UNCHECKED,
     "UPDATE invoice SET issue_date = current_date - (id % 60)::int",
     "UPDATE installment SET due_date = current_date - 30 + (abs(hashint8(invoice_id)::bigint) % 120)::int",
     "UPDATE customer SET timezone = (ARRAY['Europe/Madrid', 'Europe/Berlin', 'America/Bogota', 'America/Lima'])[1 + id % 4]",
@@ -27,7 +29,9 @@ VARIETY = (
     "INSERT INTO hold (kind, customer_id, reason, until) SELECT 'hold', id, 'x', now() + '20 days' FROM customer WHERE id % 50 = 0",
     "INSERT INTO channel (name, reaches, discreet) VALUES ('email', 'email', true), ('sms', 'phone', false) ON CONFLICT DO NOTHING",
     "INSERT INTO provider (channel, name, own_price) VALUES ('email', 'smtp', 0.0001), ('sms', 'twilio', 0.05) ON CONFLICT DO NOTHING",
+    CHECKED,
     "VACUUM ANALYZE",
+    "CHECKPOINT",
 )
 
 
@@ -42,37 +46,36 @@ class Ran:
     peak: float
 
 
+def grounds(sizes: Sizes) -> list[Ground]:
+    few, many = sizes.dry_run_invoices // 5, sizes.dry_run_invoices
+    return [Ground(FEW, 5 * few, lambda at: _lay(at, few)), Ground(MANY, 5 * many, lambda at: _lay(at, many))]
+
+
 def measure(stage: Stage, sizes: Sizes) -> list[Figure]:
-    (few, _), (many, joined) = _dry_runs(stage, sizes.dry_run_invoices // 5), _dry_runs(stage, sizes.dry_run_invoices)
-    name = f"dry run, {sizes.dry_run_invoices:,} invoices x {DAYS} days"
+    """By a process for each size, so that its peak is that of this size."""
+    with ExitStack() as stack:
+        hosts = [stack.enter_context(stage.broker.fresh_virtual_host()) for _ in range(2)]
+        wanted = [Wanted("scheduler", stage.address(name), host) for name, host in zip((FEW, MANY), hosts, strict=True)]
+        one, other = stack.enter_context(stage.services(*wanted))
+        few = _dry_run(stage, sizes.dry_run_invoices // 5, "standard", *one)
+        many, joined = (_dry_run(stage, sizes.dry_run_invoices, flow, *other) for flow in ("standard", JOINED))
+    for name in (FEW, MANY):
+        stage.forget(stage.address(name))
+    return _figures(few, many, joined, sizes.dry_run_invoices)
+
+
+def _figures(few: Ran, many: Ran, joined: Ran, n: int) -> list[Figure]:
+    name, memory, grown = f"dry run, {n:,} invoices x {DAYS} days", "  its peak memory, against ", many.peak / few.peak
     return [
-        Figure(name, many.seconds, "s", goal=Goal("<=", 60)),
-        Figure("  foreseen", many.messages / many.seconds, "messages/s"),
-        Figure("  its peak memory, against a fifth", many.peak, "MB", few.peak, many.peak / few.peak, Goal("<=", 1.2)),
-        Figure("  with one message for all, and caps", joined.seconds, "s", goal=Goal("<=", 60)),
-        Figure(
-            "  its peak memory, against that of without",
-            joined.peak,
-            "MB",
-            many.peak,
-            joined.peak / many.peak,
-            Goal("<=", 1.5),
-        ),
+        Figure(name, many.seconds, "s", goal=Goal("<=", 60), n=n),
+        Figure("  foreseen", many.messages / many.seconds, "messages/s", n=many.messages),
+        Figure(f"{memory}a fifth", many.peak, "MB", few.peak, grown, Goal("<=", 1.2), n),
+        Figure("  with one message for all, and caps", joined.seconds, "s", goal=Goal("<=", 60), n=n),
+        Figure(f"{memory}that of without", joined.peak, "MB", many.peak, joined.peak / many.peak, Goal("<=", 1.5), n),
     ]
 
 
-def _dry_runs(stage: Stage, invoices: int) -> tuple[Ran, Ran]:
-    """Without and then with what joins a customer's invoices, by a process of its own, so that its peak is theirs."""
-    database = stage.database(f"dry_run_{invoices}")
-    run(seed.lay(database, seed.Ground(invoices // 4, invoices)))
-    run(_vary(database))
-    with stage.broker.fresh_virtual_host() as amqp, stage.service("scheduler", database, amqp) as (scheduler, port):
-        ran = [_dry_run(stage, invoices, flow, port, scheduler.pid) for flow in ("standard", JOINED)]
-    stage.forget(database)
-    return ran[0], ran[1]
-
-
-def _dry_run(stage: Stage, invoices: int, flow: str | dict[str, Any], port: int, pid: int) -> Ran:
+def _dry_run(stage: Stage, invoices: int, flow: str | dict[str, Any], scheduler: Child, port: int) -> Ran:
     began = time.monotonic()
     answer = httpx.post(
         f"http://127.0.0.1:{port}/v1/flows/dry-run",
@@ -83,15 +86,16 @@ def _dry_run(stage: Stage, invoices: int, flow: str | dict[str, Any], port: int,
     seconds = time.monotonic() - began
     found = answer.raise_for_status().json()
     assert found["invoices"] == invoices, found
-    ran = Ran(seconds, found["messages"], peak_resident(pid))
+    ran = Ran(seconds, found["messages"], peak_resident(scheduler.pid))
     stage.tell(f"dry run: {invoices:,} invoices, {ran.messages:,} messages, {seconds:.1f} s, at most {ran.peak:.0f} MB")
     return ran
 
 
-async def _vary(database: str) -> None:
+async def _lay(database: str, invoices: int) -> None:
+    await seed.lay(database, seed.Ground(invoices // 4, invoices))
     connection = await asyncpg.connect(database)
     try:
         for statement in VARIETY:
-            await connection.execute(statement)
+            await connection.execute(statement, timeout=LONG)
     finally:
         await connection.close()

@@ -1,119 +1,140 @@
-"""Due -> handed over: the real scheduler and dispatcher processes against a bare loop and against Celery."""
+"""Due -> handed over: the real scheduler and dispatcher processes against a bare loop and against Celery, in turns.
 
-from collections.abc import Callable, Iterator
+All of them are started once and wait while another one is measured. The baselines have a database of their own, so that the scheduler
+does not take what is theirs; what its idle processes use is counted with nobody.
+"""
+
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from statistics import median
+from dataclasses import dataclass, field
 
 from tests.bench import seed
-from tests.bench.figures import Figure, Goal, against, paired
-from tests.bench.processes import Child, peak_resident, resident, started
+from tests.bench.figures import Figure, Goal, paired
+from tests.bench.processes import Child, end_soon, peak_resident, resident, started
 from tests.bench.sending import Sent, send
 from tests.bench.sizes import Sizes
-from tests.bench.stage import Stage
+from tests.bench.stage import Ground, Stage, Wanted
 from tests.servers.postgres import run
 
-WARM_UP = 1000
+OURS, THEIRS = "due", "due_baselines"
 CELERY_PROCESSES = (2, 4)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Field:
-    """Where it is measured: one database, and a virtual host for each side."""
+    """Who is there. `product`: the processes of the product."""
 
     stage: Stage
-    database: str
     sizes: Sizes
+    bare: Child
+    celery: dict[int, Child]
+    product: list[Child] = field(default_factory=list)
 
-    def send(self, who: str, go: Callable[[], None], mails: int) -> Sent:
-        sent = run(send(self.stage, self.database, mails, go))
-        self.stage.tell(f"{who}: {sent}")
+    @property
+    def warm_up(self) -> int:
+        return self.sizes.mails // 10
+
+    def ours(self, who: str, mails: int) -> Sent:
+        return self._told(who, run(send(self.stage, self.stage.address(OURS), mails, _nothing)))
+
+    def bare_loop(self, mails: int) -> Sent:
+        return self._theirs("bare loop", self.bare, mails)
+
+    def by_celery(self, processes: int, mails: int) -> Sent:
+        return self._theirs(f"Celery, {processes} processes", self.celery[processes], mails)
+
+    def _theirs(self, who: str, child: Child, mails: int) -> Sent:
+        idle = [process.pid for process in self.product]
+        sent = run(send(self.stage, self.stage.address(THEIRS), mails, lambda: child.say("go"), idle))
+        child.line()
+        return self._told(who, sent)
+
+    def _told(self, who: str, sent: Sent) -> Sent:
+        self.stage.tell(f"{who}: {sent.mails:,} mails, {sent}")
         return sent
 
 
+def grounds(sizes: Sizes) -> list[Ground]:
+    ground = seed.Ground(sizes.mails, sizes.mails)
+    return [Ground(name, sizes.mails, lambda at: seed.lay(at, ground)) for name in (OURS, THEIRS)]
+
+
 def measure(stage: Stage, sizes: Sizes) -> list[Figure]:
-    database = stage.database("due")
-    run(seed.lay(database, seed.Ground(sizes.mails, sizes.mails)))
-    field = Field(stage, database, sizes)
-    one, two, bare = [], [], []
-    memory: dict[str, float] = {}
-    for _ in range(sizes.repeats):
-        with stage.broker.fresh_virtual_host() as amqp:
-            first, second, memory = _product(field, amqp)
-        one.append(first)
-        two.append(second)
-        bare.append(_bare(field))
-    celery = max((_celery(field, processes) for processes in CELERY_PROCESSES), key=lambda runs: median(_rates(runs)))
-    stage.forget(database)
-    return [*_figures(one, two, bare, celery), *(Figure(name, value, "MB") for name, value in memory.items())]
-
-
-def _product(field: Field, amqp: str) -> tuple[Sent, Sent, dict[str, float]]:
-    """One dispatcher, then two; and what a scheduler and a dispatcher have in memory."""
-    stage, database, mails = field.stage, field.database, field.sizes.mails
     with ExitStack() as stack:
-        scheduler, _ = stack.enter_context(stage.service("scheduler", database, amqp, DUNNOCK_DUE_POLL="0.1"))
-        dispatcher, _ = stack.enter_context(stage.service("dispatcher", database, amqp))
-        memory = {
-            f"{name} at rest": resident(child.pid)
-            for name, child in (("scheduler", scheduler), ("dispatcher", dispatcher))
-        }
-        run(send(stage, database, WARM_UP, _nothing))
-        one = field.send("one dispatcher", _nothing, mails)
-        memory["dispatcher under load"] = peak_resident(dispatcher.pid)
-        memory["scheduler publishing"] = peak_resident(scheduler.pid)
-        stack.enter_context(stage.service("dispatcher", database, amqp))
-        run(send(stage, database, WARM_UP, _nothing))
-        two = field.send("two dispatchers", _nothing, mails)
-    return one, two, memory
+        bare = stack.enter_context(started("-m", "tests.bench.bare_loop", stage.address(THEIRS), str(stage.sink.port)))
+        workers = [stack.enter_context(_workers(stage, processes)) for processes in CELERY_PROCESSES]
+        feeders = [feeder for _, feeder in workers]
+        there = Field(stage, sizes, bare, dict(zip(CELERY_PROCESSES, feeders, strict=True)))
+        amqp = stack.enter_context(stage.broker.fresh_virtual_host())
+        figures = _in_turns(there, stack, amqp)
+        end_soon([*there.product, *(worker for worker, _ in workers)])
+    for name in (OURS, THEIRS):
+        stage.forget(stage.address(name))
+    return figures
 
 
-def _bare(field: Field) -> Sent:
-    with started("-m", "tests.bench.bare_loop", field.database, str(field.stage.sink.port)) as loop:
-        run(send(field.stage, field.database, WARM_UP, lambda: loop.say("go")))
-        loop.line()
-        sent = field.send("bare loop", lambda: loop.say("go"), field.sizes.mails)
-        loop.line()
-    return sent
+def _in_turns(there: Field, stack: ExitStack, amqp: str) -> list[Figure]:
+    """First with one dispatcher, then with two."""
+    stage, sizes, database = there.stage, there.sizes, there.stage.address(OURS)
+    pair = stage.services(Wanted("scheduler", database, amqp), Wanted("dispatcher", database, amqp))
+    there.product = [child for child, _ in stack.enter_context(pair)]
+    scheduler, dispatcher = there.product
+    memory = {"scheduler at rest": resident(scheduler.pid), "dispatcher at rest": resident(dispatcher.pid)}
+    there.ours("warm-up", there.warm_up)
+    there.bare_loop(there.warm_up)
+    best = max(CELERY_PROCESSES, key=lambda processes: _celery_rate(there, processes))
+    one, bare, beside_one = [], [], []
+    for _ in range(sizes.repeats):
+        bare.append(there.bare_loop(sizes.mails))
+        one.append(there.ours("one dispatcher", sizes.mails))
+        beside_one.append(there.by_celery(best, sizes.celery_mails))
+    memory["dispatcher under load"] = peak_resident(dispatcher.pid)
+    memory["scheduler publishing"] = peak_resident(scheduler.pid)
+    second, _ = stack.enter_context(stage.service("dispatcher", database, amqp))
+    there.product.append(second)
+    there.ours("warm-up", there.warm_up)
+    two, beside_two = [], []
+    for _ in range(sizes.repeats):
+        two.append(there.ours("two dispatchers", sizes.mails))
+        beside_two.append(there.by_celery(best, sizes.celery_mails))
+    said = [Figure(name, value, "MB", n=sizes.mails) for name, value in memory.items()]
+    return [*_figures(one, bare, beside_one, two, beside_two), *said]
 
 
-def _celery(field: Field, processes: int) -> list[Sent]:
-    with field.stage.broker.fresh_virtual_host() as amqp, _workers(field, amqp, processes) as feeder:
-        run(send(field.stage, field.database, WARM_UP // 2, lambda: feeder.say("go")))
-        feeder.line()
-        runs = []
-        for _ in range(field.sizes.celery_repeats):
-            runs.append(
-                field.send(f"Celery, {processes} processes", lambda: feeder.say("go"), field.sizes.celery_mails)
-            )
-            feeder.line()
-    return runs
+def _celery_rate(there: Field, processes: int) -> float:
+    """After one that warms it up."""
+    there.by_celery(processes, there.sizes.celery_mails // 2)
+    return there.by_celery(processes, there.sizes.celery_mails).rate
 
 
 @contextmanager
-def _workers(field: Field, amqp: str, processes: int) -> Iterator[Child]:
+def _workers(stage: Stage, processes: int) -> Iterator[tuple[Child, Child]]:
     """A worker with so many processes, and the one that feeds it."""
-    where = {"BENCH_DATABASE": field.database, "BENCH_AMQP": amqp, "BENCH_SMTP_PORT": str(field.stage.sink.port)}
     quiet = ("--loglevel=warning", "--without-gossip", "--without-mingle", "--without-heartbeat")
     worker = ("-m", "celery", "-A", "tests.bench.celery_app", "worker", "-P", "prefork", "-c", str(processes), *quiet)
-    with (
-        started(*worker, environment=where, log=field.stage.folder / "celery.log"),
-        started("-m", "tests.bench.celery_app", environment=where) as feeder,
-    ):
-        yield feeder
+    with stage.broker.fresh_virtual_host() as amqp:
+        where = {
+            "BENCH_DATABASE": stage.address(THEIRS),
+            "BENCH_AMQP": amqp,
+            "BENCH_SMTP_PORT": str(stage.sink.port),
+        }
+        with (
+            started(*worker, environment=where, log=stage.folder / "celery.log") as workers,
+            started("-m", "tests.bench.celery_app", environment=where) as feeder,
+        ):
+            yield workers, feeder
 
 
-def _figures(one: list[Sent], two: list[Sent], bare: list[Sent], celery: list[Sent]) -> list[Figure]:
-    rate, cpu = "mails/s", "CPU s/1000"
-    slow, dear = _rates(celery), _costs(celery)
+def _figures(
+    one: list[Sent], bare: list[Sent], beside_one: list[Sent], two: list[Sent], beside_two: list[Sent]
+) -> list[Figure]:
+    n, rate, cpu = one[0].mails, "mails/s", "CPU s/1000"
     return [
-        paired(
-            "due -> handed over, one dispatcher, against a bare loop", rate, _rates(one), _rates(bare), Goal(">=", 0.6)
-        ),
-        paired("  its CPU", cpu, _costs(one), _costs(bare), Goal("<=", 1.6)),
-        against("due -> handed over, one dispatcher, against Celery", rate, _rates(one), slow, Goal(">=", 5)),
-        against("  its CPU", cpu, _costs(one), dear, Goal("<=", 0.2)),
-        against("due -> handed over, two dispatchers, against Celery", rate, _rates(two), slow, Goal(">=", 8)),
+        paired("due -> sent, one dispatcher, against a bare loop", rate, _rates(one), _rates(bare), Goal(">=", 0.6), n),
+        paired("  its CPU", cpu, _costs(one), _costs(bare), Goal("<=", 1.6), n),
+        paired("due -> sent, one dispatcher, against Celery", rate, _rates(one), _rates(beside_one), Goal(">=", 5), n),
+        paired("  its CPU", cpu, _costs(one), _costs(beside_one), Goal("<=", 0.2), n),
+        paired("due -> sent, two dispatchers, against Celery", rate, _rates(two), _rates(beside_two), Goal(">=", 8), n),
     ]
 
 

@@ -7,6 +7,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+HEAD = ("what", "ours", "baseline", "ratio", "goal", "", "n", "repeats")
+TO_THE_LEFT = (0, 4, 5)
+VERDICTS = {None: "", True: "holds", False: "MISSED"}
+
 
 @dataclass(frozen=True, slots=True)
 class Goal:
@@ -24,7 +28,8 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One line. The goal is one of the ratio where there is one, else of the value."""
+    """One line. The goal is one of the ratio where there is one, else of the value. `n`: of how many it was measured;
+    `repeats`: how often, and `pairs` the ratio of each."""
 
     name: str
     value: float
@@ -32,6 +37,9 @@ class Figure:
     baseline: float | None = None
     ratio: float | None = None
     goal: Goal | None = None
+    n: int | None = None
+    repeats: int = 1
+    pairs: tuple[float, ...] = ()
 
     @property
     def holds(self) -> bool | None:
@@ -40,35 +48,35 @@ class Figure:
         return self.goal.holds(self.value if self.ratio is None else self.ratio)
 
     def as_json(self) -> dict[str, Any]:
-        said = {"baseline": self.baseline, "ratio": self.ratio, "goal": self.goal and str(self.goal)}
+        said = {
+            "baseline": self.baseline,
+            "ratio": self.ratio,
+            "pairs": [_rounded(pair) for pair in self.pairs] or None,
+            "goal": self.goal and str(self.goal),
+            "n": self.n,
+        }
         return {
-            "name": self.name,
+            "name": self.name.strip(),
             "value": _rounded(self.value),
             "unit": self.unit,
             **{name: _rounded(value) for name, value in said.items() if value is not None},
+            "repeats": self.repeats,
             "holds": self.holds,
         }
 
 
-def paired(name: str, unit: str, ours: Sequence[float], theirs: Sequence[float], goal: Goal | None) -> Figure:
+def paired(
+    name: str, unit: str, ours: Sequence[float], theirs: Sequence[float], goal: Goal | None, n: int | None = None
+) -> Figure:
     """Repeats that took turns: the ratio is the median of the pairs' ratios, so that what slowed a pair slows no ratio."""
-    ratios = [one / other for one, other in zip(ours, theirs, strict=True)]
-    return Figure(name, median(ours), unit, median(theirs), median(ratios), goal)
-
-
-def against(name: str, unit: str, ours: Sequence[float], theirs: Sequence[float], goal: Goal | None) -> Figure:
-    """Repeats that were not paired: the ratio of the medians."""
-    return Figure(name, median(ours), unit, median(theirs), median(ours) / median(theirs), goal)
+    pairs = tuple(one / other for one, other in zip(ours, theirs, strict=True))
+    return Figure(name, median(ours), unit, median(theirs), median(pairs), goal, n, len(pairs), pairs)
 
 
 def table(figures: Sequence[Figure]) -> str:
-    rows = [("what", "value", "baseline", "ratio", "goal", "")] + [_row(figure) for figure in figures]
-    widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    return "\n".join(
-        f"{row[0]:<{widths[0]}}  {row[1]:>{widths[1]}}  {row[2]:>{widths[2]}}  {row[3]:>{widths[3]}}"
-        f"  {row[4]:<{widths[4]}}  {row[5]}".rstrip()
-        for row in rows
-    )
+    rows = [HEAD, *map(_row, figures)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(HEAD))]
+    return "\n".join("  ".join(_cells(row, widths)).rstrip() for row in rows)
 
 
 def write(figures: Sequence[Figure], file: Path) -> None:
@@ -76,14 +84,23 @@ def write(figures: Sequence[Figure], file: Path) -> None:
     file.write_text(json.dumps([figure.as_json() for figure in figures], indent=2) + "\n")
 
 
-def _row(figure: Figure) -> tuple[str, str, str, str, str, str]:
+def _cells(row: Sequence[str], widths: Sequence[int]) -> list[str]:
+    return [
+        f"{cell:<{width}}" if column in TO_THE_LEFT else f"{cell:>{width}}"
+        for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+    ]
+
+
+def _row(figure: Figure) -> tuple[str, ...]:
     return (
         figure.name,
         f"{_text(figure.value)} {figure.unit}",
         "" if figure.baseline is None else _text(figure.baseline),
         "" if figure.ratio is None else f"{figure.ratio:.3g}",
         "" if figure.goal is None else str(figure.goal),
-        {None: "", True: "holds", False: "DOES NOT HOLD"}[figure.holds],
+        VERDICTS[figure.holds],
+        "" if figure.n is None else f"{figure.n:,}",
+        str(figure.repeats),
     )
 
 

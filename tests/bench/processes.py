@@ -11,7 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,6 +83,12 @@ def started(*command: str, environment: Mapping[str, str] | None = None, log: Pa
         yield Child(process)
     finally:
         _end(process)
+
+
+def end_soon(children: Iterable[Child]) -> None:
+    """Tells all of them, before the first one is waited for."""
+    for child in children:
+        child.process.terminate()
 
 
 def _end(process: subprocess.Popen[str]) -> None:

@@ -7,9 +7,8 @@ import asyncpg
 from services.scheduler.handlers.prepare import prepare
 from services.scheduler.settings import SchedulerSettings
 from shared.db.engine import Database
+from tests.bench.bulk import CHECKED, LONG, UNCHECKED, fill
 
-# Without foreign keys checked and indexes kept row by row a million rows take seconds: what is made here is right as it is.
-UNCHECKED = "SET session_replication_role = replica; SET synchronous_commit = off"
 CUSTOMERS = """
 INSERT INTO customer (ref, name, locale, timezone)
 SELECT 'C-' || g, 'Ana García ' || g, 'en', 'Europe/Madrid' FROM generate_series(1, $1::int) g
@@ -17,9 +16,10 @@ SELECT 'C-' || g, 'Ana García ' || g, 'en', 'Europe/Madrid' FROM generate_serie
 EMAILS = "INSERT INTO contact_point (customer_id, kind, address) SELECT id, 'email', 'c' || id || '@example.com' FROM customer"
 PHONES = "INSERT INTO contact_point (customer_id, kind, address) SELECT id, 'phone', '+3460' || id FROM customer"
 INVOICES = """
-INSERT INTO invoice (ref, number, creditor_id, customer_id, flow_version_id, issue_date, currency, payment_reference, content_hash)
+INSERT INTO invoice (ref, number, creditor_id, customer_id, flow_version_id, issue_date, currency, payment_reference, content_hash,
+                     accepted_at)
 SELECT 'I-' || g, 'N-' || g, (SELECT min(id) FROM creditor), 1 + g % (SELECT count(*) FROM customer),
-       (SELECT min(id) FROM flow_version), current_date, 'EUR', 'RF' || g, ''
+       (SELECT min(id) FROM flow_version), current_date, 'EUR', 'RF' || g, '', (SELECT business_now())
   FROM generate_series(1, $1::int) g
 """
 INSTALLMENTS = (
@@ -31,7 +31,7 @@ INSERT INTO reminder (invoice_id, installment_id, flow_version_id, generation, s
 SELECT n.invoice_id, n.id, i.flow_version_id, 0, 'upcoming', g, 'due', n.due_date, 'pending', d.at, d.at + interval '900 days'
   FROM installment n JOIN invoice i ON i.id = n.invoice_id
   CROSS JOIN generate_series(1, $2::int) g
-  CROSS JOIN LATERAL (SELECT business_now() + interval '1 hour' + interval '1 day' * ((n.invoice_id - 1) / $1::int)
+  CROSS JOIN LATERAL (SELECT (SELECT business_now()) + interval '1 hour' + interval '1 day' * ((n.invoice_id - 1) / $1::int)
                              + interval '300 days' * (g - 1) AS at) d
  ORDER BY n.id, g
 """
@@ -53,22 +53,25 @@ async def lay(database: str, ground: Ground) -> None:
     connection = await asyncpg.connect(database)
     try:
         await connection.execute(UNCHECKED)
-        await connection.execute(CUSTOMERS, ground.customers)
+        await fill(connection, "customer", CUSTOMERS, ground.customers)
         for statement in (EMAILS, PHONES):
-            await connection.execute(statement)
-        await connection.execute(INVOICES, ground.invoices)
-        await connection.execute(INSTALLMENTS)
-        await connection.execute("VACUUM ANALYZE")
+            await fill(connection, "contact_point", statement)
+        await fill(connection, "invoice", INVOICES, ground.invoices)
+        await fill(connection, "installment", INSTALLMENTS)
+        await connection.execute("VACUUM ANALYZE", timeout=LONG)
     finally:
         await connection.close()
 
 
-async def plan(connection: asyncpg.Connection, at_once: int, each: int = 1) -> None:
+async def plan(connection: asyncpg.Connection, at_once: int, each: int = 1, *, unused: bool = False) -> None:
     """For each invoice `each` pending reminders: the first of `at_once` invoices are due in an hour of business time, those of the next a
-    day later; the second ones far away."""
+    day later; the second ones far away. `unused`: nobody works on this database yet."""
     await connection.execute("TRUNCATE reminder, attempt, event, receipt, customer_contact")
     await connection.execute(UNCHECKED)
-    await connection.execute(REMINDERS, at_once, each)
-    await connection.execute("RESET session_replication_role; RESET synchronous_commit")
-    await connection.execute("VACUUM ANALYZE reminder")
-    await connection.execute("CHECKPOINT")
+    if unused:
+        await fill(connection, "reminder", REMINDERS, at_once, each)
+    else:
+        await connection.execute(REMINDERS, at_once, each)
+    await connection.execute(CHECKED)
+    await connection.execute("VACUUM ANALYZE reminder", timeout=LONG)
+    await connection.execute("CHECKPOINT", timeout=LONG)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -16,7 +16,7 @@ TICK = 0.01
 MAKE_DUE = "UPDATE business_clock SET ahead = ahead + interval '2 hours'"
 REST = """SELECT r.state, r.reason, a.state, a.detail, count(*) FROM reminder r
  LEFT JOIN attempt a ON a.reminder_id = r.id AND a.fence = r.fence GROUP BY 1, 2, 3, 4 ORDER BY 5 DESC LIMIT 8"""
-DONE = "SELECT count(*) FROM reminder WHERE state = 'accepted'"
+DONE = "SELECT count(*) FROM reminder WHERE step <> 'delinquent' AND state = 'accepted'"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,19 +47,28 @@ class Sent:
         return f"{self.rate:,.0f} mails/s, CPU s/1000 {self.cpu_per_1000:.3f} = {parts}"
 
 
-async def send(stage: Stage, database: str, mails: int, go: Callable[[], None]) -> Sent:
-    """From the moment that `mails` reminders are due, and `go` was called, until all of them are handed over and written back."""
+async def send(stage: Stage, database: str, mails: int, go: Callable[[], None], idle: Sequence[int] = ()) -> Sent:
+    """From the moment that `mails` reminders are due, and `go` was called, until all of them are handed over and written back.
+    `idle`: processes that have nothing to do with it; what they use does not count."""
     connection = await asyncpg.connect(database)
     try:
         await seed.plan(connection, mails)
-        before = await stage.sink.taken()
-        cpu, began = used([stage.sink.pid]), time.monotonic()
-        await connection.execute(MAKE_DUE)
-        go()
-        await _until(stage, connection, before + mails, mails)
-        return Sent(mails, time.monotonic() - began, used([stage.sink.pid]) - cpu)
+        return await sent(stage, connection, mails, go, idle)
     finally:
         await connection.close()
+
+
+async def sent(
+    stage: Stage, connection: asyncpg.Connection, mails: int, go: Callable[[], None], idle: Sequence[int] = ()
+) -> Sent:
+    """The same of what is planned already."""
+    without = [stage.sink.pid, *idle]
+    before = await stage.sink.taken()
+    cpu, began = used(without), time.monotonic()
+    await connection.execute(MAKE_DUE)
+    go()
+    await _until(stage, connection, before + mails, mails)
+    return Sent(mails, time.monotonic() - began, used(without) - cpu)
 
 
 async def _until(stage: Stage, connection: asyncpg.Connection, taken: int, mails: int) -> None:

@@ -6,27 +6,30 @@ machine slows no ratio.
 
 import time
 from collections.abc import Sequence
+from functools import cache
 
 import asyncpg
 
 from shared.db.engine import Database
+from tests.bench.bulk import CHECKED, LONG, UNCHECKED, fill
 from tests.bench.figures import Figure, Goal, paired
 from tests.bench.sizes import Sizes
-from tests.bench.stage import Stage
+from tests.bench.stage import Ground, Stage
 from tests.precision.measure import Precision, book, count, lay
 from tests.precision.world import Transfer, World, make
 from tests.servers.postgres import run
 
-LONG = 600  # seconds to make a million rows on a busy machine
+FEW, MANY = "statements_few", "statements_many"
 
 # Others' open invoices: every amount to the cent, a quarter as many customers, references and numbers of their own.
 CUSTOMERS = """
 INSERT INTO customer (ref, name) SELECT 'O-' || g, 'Other ' || md5(g::text) FROM generate_series(1, greatest(1, $1::int / 4)) g
 """
 INVOICES = """
-INSERT INTO invoice (ref, number, creditor_id, customer_id, flow_version_id, issue_date, currency, payment_reference, content_hash)
+INSERT INTO invoice (ref, number, creditor_id, customer_id, flow_version_id, issue_date, currency, payment_reference, content_hash,
+                     accepted_at)
 SELECT 'O-' || g, 'OLD-2025-' || lpad(g::text, 7, '0'), (SELECT min(id) FROM creditor), c.first + g % c.many,
-       (SELECT min(id) FROM flow_version), current_date, 'EUR', 'OLDREF' || g, ''
+       (SELECT min(id) FROM flow_version), current_date, 'EUR', 'OLDREF' || g, '', (SELECT business_now())
   FROM generate_series(1, $1::int) g, (SELECT min(id) AS first, count(*) AS many FROM customer WHERE ref LIKE 'O-%') c
 """
 INSTALLMENTS = """
@@ -35,12 +38,24 @@ SELECT id, current_date, (500 + (id * 7919) % 890000) / 100.0 FROM invoice WHERE
 """
 
 
+def grounds(sizes: Sizes) -> list[Ground]:
+    few, many = sizes.few_invoices, sizes.many_invoices
+    return [
+        Ground(FEW, 2 * few, lambda at: _lay(at, _world(sizes), few)),
+        Ground(MANY, 2 * many, lambda at: _lay(at, _world(sizes), many)),
+    ]
+
+
+@cache
+def _world(sizes: Sizes) -> World:
+    """A part more than there are repeats: the first one warms up."""
+    return make(sizes.statement_entries * (sizes.statement_repeats + 1))
+
+
 def measure(stage: Stage, sizes: Sizes) -> list[Figure]:
-    parts = sizes.statement_repeats + 1  # the first one warms up
-    world = make(sizes.statement_entries * parts)
-    few, many = (_laid(stage, world, invoices) for invoices in (sizes.few_invoices, sizes.many_invoices))
+    world, few, many = _world(sizes), stage.address(FEW), stage.address(MANY)
     rates: dict[str, list[float]] = {few: [], many: []}
-    for part in range(parts):
+    for part in range(sizes.statement_repeats + 1):
         some = world.transfers[part * sizes.statement_entries : (part + 1) * sizes.statement_entries]
         for database in (few, many):
             rates[database].append(_booked(database, some))
@@ -54,17 +69,12 @@ def measure(stage: Stage, sizes: Sizes) -> list[Figure]:
 def _figures(many: Sequence[float], few: Sequence[float], counted: Precision, sizes: Sizes) -> list[Figure]:
     name = f"statement entries over {sizes.many_invoices:,} open invoices, against {sizes.few_invoices:,}"
     return [
-        paired(name, "entries/s", many, few, Goal(">=", 0.8)),
-        Figure("  matched wrongly", float(len(counted.wrong)), "entries", goal=Goal("<=", 0)),
-        Figure("  matched of those with enough evidence", 100 * counted.recall, "%", goal=Goal(">=", 90)),
+        paired(name, "entries/s", many, few, Goal(">=", 0.8), sizes.statement_entries),
+        Figure("  matched wrongly", float(len(counted.wrong)), "entries", goal=Goal("<=", 0), n=counted.transfers),
+        Figure(
+            "  matched of those with enough evidence", 100 * counted.recall, "%", goal=Goal(">=", 90), n=counted.enough
+        ),
     ]
-
-
-def _laid(stage: Stage, world: World, invoices: int) -> str:
-    database = stage.database(f"statements_{invoices}")
-    run(_lay(database, world, invoices))
-    stage.tell(f"statements: {invoices:,} open invoices are there, and {len(world.invoices):,} that are paid now")
-    return database
 
 
 async def _lay(database: str, world: World, invoices: int) -> None:
@@ -75,14 +85,12 @@ async def _lay(database: str, world: World, invoices: int) -> None:
             await owner.execute(
                 f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))"
             )
-        await owner.execute(
-            "SET session_replication_role = replica; SET synchronous_commit = off; SET statement_timeout = 0"
-        )
-        await owner.execute(CUSTOMERS, invoices, timeout=LONG)
-        await owner.execute(INVOICES, invoices, timeout=LONG)
-        await owner.execute(INSTALLMENTS, timeout=LONG)
+        await owner.execute(UNCHECKED)
+        await fill(owner, "customer", CUSTOMERS, invoices)
+        await fill(owner, "invoice", INVOICES, invoices)
+        await fill(owner, "installment", INSTALLMENTS)
         await owner.execute("VACUUM ANALYZE customer, invoice, installment", timeout=LONG)
-        await owner.execute("RESET session_replication_role; RESET synchronous_commit; CHECKPOINT", timeout=LONG)
+        await owner.execute(f"{CHECKED}; CHECKPOINT", timeout=LONG)
     await owning.close()
 
 
