@@ -145,6 +145,22 @@ async def test_channels_show_shares_and_costs_of_what_was_sent(dispatcher: Dispa
     assert by_channel["voice"]["provider"] is None
 
 
+async def test_a_mail_that_has_not_come_back_counts_as_delivered_and_a_text_only_with_its_receipt(
+    dispatcher: Dispatcher,
+) -> None:
+    ids = [(await dispatcher.due())[1] for _ in range(3)] + [await sent_sms(dispatcher)]
+    await dispatcher.send(*ids[:3])
+    dispatcher.smtp.script["RCPT"] = "550 5.1.1 no such user"
+    await dispatcher.send((await dispatcher.due())[1])
+
+    items = (await dispatcher.http.get("/v1/channels")).json()["items"]
+
+    shares = {item["channel"]: item["delivered_share"] for item in items}
+    assert (0.75, None) == (shares["email"], shares["sms"])
+    [relay] = next(item for item in items if item["channel"] == "email")["providers"]
+    assert (0.75, 3, 1) == (relay["delivered_share"], relay["accepted"], relay["failed"])
+
+
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/v1/channels"), ("GET", "/v1/suppressions"), ("DELETE", "/v1/suppressions/1")]
 )

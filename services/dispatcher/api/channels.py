@@ -34,7 +34,11 @@ class Tally(BaseModel):
     accepted: int = 0
     failed: int = 0
     unknown: int = 0
-    delivered_share: float | None = Field(None, description="delivered of those whose end is known; null while none is")
+    delivered_share: float | None = Field(
+        None,
+        description="delivered of those whose end is known; null while none is. Where no receipts are promised (mails, "
+        "notifications), what was accepted and has not come back counts as delivered",
+    )
     cost: Decimal = Decimal(0)
 
 
@@ -120,7 +124,7 @@ async def put_channel(channel: ChannelPath, body: ChannelIn, parts: Parts) -> Ch
 
 
 def _channel(row: ChannelRow, parts: DispatcherParts) -> ChannelState:
-    shown = [_provider(one, row.counts.get(one.name), parts) for one in row.providers]
+    shown = [_provider(one, row, parts) for one in row.providers]
     first = next((one for one in shown if one.health.state != "absent"), None)
     return ChannelState(
         channel=row.name,
@@ -133,11 +137,12 @@ def _channel(row: ChannelRow, parts: DispatcherParts) -> ChannelState:
         slots=sum(one.slots for one in shown),
         busy=sum(one.busy for one in shown),
         providers=shown,
-        **_tally(list(row.counts.values())),
+        **_tally(list(row.counts.values()), row),
     )
 
 
-def _provider(row: ProviderRow, counted: asyncpg.Record | None, parts: DispatcherParts) -> ProviderState:
+def _provider(row: ProviderRow, channel: ChannelRow, parts: DispatcherParts) -> ProviderState:
+    counted = channel.counts.get(row.name)
     sender = parts.senders.get((row.channel, row.name))
     return ProviderState(
         provider=row.name,
@@ -153,7 +158,7 @@ def _provider(row: ProviderRow, counted: asyncpg.Record | None, parts: Dispatche
         today=row.today,
         slots=sender.lane.capacity if sender else 0,
         busy=sender.lane.busy if sender else 0,
-        **_tally([counted] if counted else []),
+        **_tally([counted] if counted else [], channel),
     )
 
 
@@ -166,8 +171,9 @@ def _health(row: ProviderRow) -> HealthState:
     return HealthState(state=state, cause=row.cause, detail=row.detail, tried_again_in=row.tried_again_in)
 
 
-def _tally(rows: list[asyncpg.Record]) -> dict[str, Any]:
+def _tally(rows: list[asyncpg.Record], channel: ChannelRow) -> dict[str, Any]:
     counts = {name: sum(row[name] for row in rows) for name in TALLIED}
-    known = counts["delivered"] + counts["failed"]
+    arrived = counts["delivered"] + (0 if channel.promises_receipts else counts["accepted"])
+    known = arrived + counts["failed"]
     cost = sum((row["cost"] for row in rows), Decimal(0))
-    return {**counts, "cost": cost, "delivered_share": counts["delivered"] / known if known else None}
+    return {**counts, "cost": cost, "delivered_share": arrived / known if known else None}
