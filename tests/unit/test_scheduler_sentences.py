@@ -59,6 +59,16 @@ def test_no_sentence_breaks_on_an_event_without_data(kind: str):
             ),
             "'upcoming' was refused by email to a***@example.com (550 unknown user); the address is no longer used: invalid.",
         ),
+        (
+            "attempt.notsent",  # it may have been cancelled meanwhile: no word of a next try
+            Said({"channel": "email", "detail": "hand-off window over"}, "overdue"),
+            "'overdue' could not be handed over for email (hand-off window over): nothing went out.",
+        ),
+        (
+            "attempt.missed",
+            Said({"channel": "voice", "detail": "busy"}, "overdue"),
+            "'overdue' found nobody by call (busy).",
+        ),
         ("reminder.cancelled", Said({"reason": "paid"}, "overdue"), "'overdue' was cancelled: it is paid."),
         ("payment.confirmed", Said({"amount": "10.00", "currency": "EUR"}), "A payment of 10.00 EUR came in."),
         ("hold.released", Said({"hold": "dispute"}), "A dispute ended and stops no reminders any more."),
@@ -72,6 +82,11 @@ def test_no_sentence_breaks_on_an_event_without_data(kind: str):
             "attempt.accepted",
             Said({"channel": "sms"}, "overdue", wording="late/sms/en@shipped-0a1b2c3d"),
             "'overdue' went out by SMS [text 'late' in en, as shipped].",
+        ),
+        (
+            "attempt.accepted",
+            Said({"channel": "email"}, "overdue", wording="overdue/email/pt@3 banner@2 acme@1"),
+            "'overdue' went out by email [text 'overdue' in pt, version 3; picture 'banner', version 2; picture 'acme', version 1].",
         ),
         ("something.new", Said({"reason": "paid"}), "something.new: it is paid."),
     ],

@@ -87,8 +87,8 @@ CHANGES: Mapping[str, str] = {
 class Said:
     """What a sentence is made of. `address` is masked; `step` is the reminder's, with `.then` where it follows one; `words`
     are a customer's own; `why` is the decision behind an attempt, where it was not plainly the cheapest way; `flow`
-    the version that decided, such as "flow 'standard', version 2"; `wording` the text that a message was made of, such as
-    'overdue/email/pt@3'."""
+    the version that decided, such as "flow 'standard', version 2"; `wording` the text and the pictures that a message was
+    made of, such as 'overdue/email/pt@3 banner@2'."""
 
     data: Mapping[str, Any]
     step: str | None = None
@@ -104,10 +104,12 @@ class Said:
         """ " [flow 'standard', version 2; text 'overdue' in pt, version 3]", as far as they are known."""
         known = [self.flow] if self.flow else []
         if self.wording:
-            path, _, version = self.wording.rpartition("@")
+            text, *pictures = self.wording.split(" ")
+            path, _, version = text.rpartition("@")
             message, _, locale = path.split("/")
             worded = "as shipped" if version.startswith(SHIPPED) else f"version {version}"
             known.append(f"text '{message}' in {locale}, {worded}")
+            known += ["picture '{}', version {}".format(*picture.split("@")) for picture in pictures]
         return f" [{'; '.join(known)}]" if known else ""
 
     @property
@@ -252,9 +254,9 @@ SENTENCES: Mapping[str, Callable[[Said], str]] = {
     "attempt.delivered": lambda said: f"{said.name} arrived by {said.way}{said.barred}",
     "attempt.undelivered": lambda said: f"{said.name} did not arrive by {said.way}{said.detail}",
     "attempt.rejected": lambda said: f"{said.name} was refused by {said.way}{said.detail}",
-    "attempt.missed": lambda said: f"{said.name} found nobody by {said.way}{said.detail}; it is tried again",
+    "attempt.missed": lambda said: f"{said.name} found nobody by {said.way}{said.detail}",
     "attempt.notsent": lambda said: (
-        f"{said.name} could not be handed over for {said.way}{said.detail}; it is tried again"
+        f"{said.name} could not be handed over for {said.way}{said.detail}: nothing went out"
     ),
     "attempt.unknown": lambda said: f"Nobody knows whether {said.name} went out by {said.way}{said.detail}",
     "attempt.expired": lambda said: f"No receipt came for {said.name} by {said.way}; the next channel is tried",
