@@ -24,6 +24,7 @@ from services.sandbox.errands import GiveUp, Handler, Rest, TryLater
 from services.sandbox.faults import Faults, linger
 from services.sandbox.store import Errand, Message, Store
 from shared.kernel.errors import TooLarge
+from shared.outgoing import public_certificates
 from shared.web.strict import strict_router
 
 LIMIT = 1024 * 1024
@@ -63,7 +64,9 @@ class HttpApis:
         return f"{self._local_url}/sandbox/http/{SIGNED}"
 
     async def start(self) -> None:
-        self._client = httpx.AsyncClient(timeout=10, follow_redirects=False, trust_env=False)
+        self._client = httpx.AsyncClient(
+            timeout=10, verify=public_certificates(), follow_redirects=False, trust_env=False
+        )
 
     async def stop(self) -> None:
         if self._client is not None:

@@ -11,10 +11,9 @@ import hmac
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl
 
-import aiohttp
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 from yarl import URL
@@ -23,6 +22,9 @@ from services.sandbox.addresses import Fault
 from services.sandbox.errands import GiveUp, Handler, TryLater
 from services.sandbox.faults import Faults
 from services.sandbox.twilio_api import Operation
+
+if TYPE_CHECKING:
+    import aiohttp
 
 API_VERSION = "2010-04-01"
 PREFIX = "/sandbox/twilio"
@@ -106,11 +108,6 @@ class Account:
     def base_url(self) -> str:
         return self._local_url + PREFIX
 
-    async def start(self) -> None:
-        self._client = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=10), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
-        )
-
     async def stop(self) -> None:
         if self._client is not None:
             await self._client.close()
@@ -123,7 +120,12 @@ class Account:
 
     async def call_back(self, url: str, params: Mapping[str, str]) -> str:
         """POST a signed callback; the answer's body. Raises TryLater or GiveUp unless the receiver answers 2xx."""
-        assert self._client is not None, "the Twilio double is not started"
+        import aiohttp  # lazy: nothing else needs it, and most sandboxes never call back
+
+        if self._client is None:
+            self._client = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(total=10), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
+            )
         headers = {"X-Twilio-Signature": signature(self.token, url, params), "User-Agent": "TwilioProxy/1.1"}
         try:
             posting = self._client.post(self._reachable(url), data=params, headers=headers, allow_redirects=False)
@@ -159,7 +161,7 @@ class Twilio:
         self._resources = resources
 
     async def start(self) -> None:
-        await self.account.start()
+        return None
 
     async def stop(self) -> None:
         await self.account.stop()

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import cel
+if TYPE_CHECKING:
+    import cel
 
 LONGEST = 500
 FAILURES = (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError)  # all that judging can raise
@@ -131,7 +132,7 @@ def trouble(expression: str) -> str | None:
     return None
 
 
-def _try(expression: str, program: cel.Program, example: ConditionInputs) -> None:
+def _try(expression: str, program: "cel.Program", example: ConditionInputs) -> None:
     try:
         result = program.execute(example.as_variables())
     except KeyError as missing:
@@ -156,5 +157,7 @@ def _first_fault(error: ValueError) -> str:
 
 
 @lru_cache(maxsize=1024)
-def _compiled(expression: str) -> cel.Program:
+def _compiled(expression: str) -> "cel.Program":
+    import cel  # lazy: it brings a command line along, and who plans no reminder judges no condition
+
     return cel.compile(expression)

@@ -2,7 +2,7 @@
 
 from shared.outgoing.allowed import LOOPBACK, Allowed, OutgoingSettings
 from shared.outgoing.guard import Guard, HostNotFound, TargetRefused, system_resolve
-from shared.outgoing.transport import AnswerPacked, AnswerTooLarge, AnswerTooSlow, guarded_client
+from shared.outgoing.transport import AnswerPacked, AnswerTooLarge, AnswerTooSlow, guarded_client, public_certificates
 
 __all__ = [
     "LOOPBACK",
@@ -15,5 +15,6 @@ __all__ = [
     "OutgoingSettings",
     "TargetRefused",
     "guarded_client",
+    "public_certificates",
     "system_resolve",
 ]

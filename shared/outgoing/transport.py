@@ -53,7 +53,7 @@ def guarded_client(
             max_bytes=max_bytes,
             timeout=timeout,
             connections=connections,
-            certificates=tls or _public_certificates(),
+            certificates=tls or public_certificates(),
         ),
         timeout=httpx.Timeout(timeout, connect=connect_timeout, pool=connect_timeout),
         headers={"Accept-Encoding": "identity", "User-Agent": "Dunnock"},
@@ -176,6 +176,6 @@ async def _until(deadline: float, seconds: float) -> AsyncIterator[None]:
 
 
 @cache
-def _public_certificates() -> SSLContext:
-    """Made once: reading the certificates takes longer than a call."""
+def public_certificates() -> SSLContext:
+    """Whom everybody trusts. Made once: reading the certificates takes longer than a call."""
     return httpx.create_ssl_context(trust_env=False)

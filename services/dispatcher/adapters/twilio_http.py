@@ -16,6 +16,7 @@ from twilio.http import AsyncHttpClient
 from twilio.http.response import Response
 
 from services.dispatcher.domain.ports import LONGEST, Gate
+from shared.outgoing import public_certificates
 
 API = "https://api.twilio.com"
 _PASSAGE: ContextVar["Passage | None"] = ContextVar("twilio_passage", default=None)
@@ -64,6 +65,7 @@ class TwilioHttp(AsyncHttpClient):  # type: ignore[misc]  # the package has no t
             limits=httpx.Limits(
                 max_connections=connections, max_keepalive_connections=connections, keepalive_expiry=10
             ),
+            verify=public_certificates(),
             follow_redirects=False,
             trust_env=False,
         )

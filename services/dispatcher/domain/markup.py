@@ -13,7 +13,6 @@ from html.parser import HTMLParser
 
 import css_inline
 import nh3
-from mjml import mjml2html
 
 from shared.content.pictures import NAME
 
@@ -71,6 +70,8 @@ def from_html(source: str) -> str | list[Wrong]:
 
 def from_mjml(source: str) -> str | list[Wrong]:
     """The same, of MJML."""
+    from mjml import mjml2html  # lazy: a text is saved now and then, and most are not written in it
+
     held, kept = _hold(source)
     if wrong := _taken(source) or _too_much(held):
         return wrong

@@ -39,9 +39,9 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Robots-Tag": "noindex, nofollow",
 }
-_TEMPLATE = Environment(
+_TEMPLATES = Environment(
     loader=FileSystemLoader(PAGES), autoescape=True, undefined=StrictUndefined, auto_reload=False, trim_blocks=False
-).get_template("pay.html.jinja")
+)
 _BARE = dict.fromkeys(("logo_url", "creditor", "notice", "owed", "document_url", "token", "thanks", "wrong"))
 FIELDS = ("date1", "amount1", "date2", "amount2", "date3", "amount3", "date4", "amount4", "reason", "note")
 
@@ -206,7 +206,7 @@ def _way(way: Way) -> dict[str, Any]:
 
 def _page(voice: Voice, status: int, shown: dict[str, Any], checkout: str | None = None) -> HTMLResponse:
     style = Markup(_STYLE)  # our own file, and the policy allows these bytes only
-    text = _TEMPLATE.render(
+    text = _TEMPLATES.get_template("pay.html.jinja").render(
         tag=voice.tag, language=voice.language, languages=LANGUAGES, words=voice.words, style=style, **shown
     )
     policy = _POLICY.replace("form-action 'self'", f"form-action 'self' {checkout}") if checkout else _POLICY
