@@ -2,6 +2,7 @@
 SHELL := /bin/sh
 PORT ?= 8000
 export PORT
+unexport PYTHONDONTWRITEBYTECODE # or else each of hundreds of processes compiles everything anew
 WORKERS ?= 2
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
