@@ -151,6 +151,9 @@ def look_back(stage: Stage) -> None:
     stage.timeline(LATE)
     steps = [one["step"] for one in stage.messages(LATE)]
     expect(steps == ["deliver-invoice", "deliver-invoice", "upcoming", "thank-you"], f"{LATE} got {', '.join(steps)}")
+    say("\nWhat the channels did, and cost (GET /v1/channels)")
+    shares = stage.channels()
+    expect(0 < shares["email"] < 1 and shares["sms"] == shares["voice"] == 1, f"the channels' shares are {shares}")
     say("\nDelivered, reminded, called, paid, thanked. Messages about money after the payment: 0.")
 
 

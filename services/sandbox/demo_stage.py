@@ -7,6 +7,7 @@ import re
 import sys
 import textwrap
 from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 import httpx
@@ -86,6 +87,18 @@ class Stage:
             lead = f"  day {self.day_of(at):2} {at.astimezone(UTC):%H:%M}  "
             text = _VERSIONS.sub("", self.tidy(event["text"]))
             say(textwrap.fill(text, WIDTH, initial_indent=lead, subsequent_indent=" " * len(lead)))
+
+    def channels(self) -> dict[str, float]:
+        """Shows those that were used; the share of each that arrived."""
+        shares = {}
+        for one in self.call("GET", "/v1/channels")["items"]:
+            if (
+                out := one["accepted"] + one["delivered"] + one["failed"]
+            ):  # tries that came to nothing differ between runs
+                shares[one["channel"]] = one["delivered_share"]
+                arrived = f"{out} went out, {one['delivered_share']:.0%} arrived"
+                say(f"  {one['channel']:6} {arrived:25} {Decimal(one['cost']):.4f} {one['currency']}")
+        return shares
 
 
 def indented(text: str) -> None:
