@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 import httpx
 
@@ -113,7 +113,7 @@ class Plant:
             process.popen.wait()
 
 
-def _started(module: str, *arguments: str, env: Mapping[str, str], log: BinaryIO) -> subprocess.Popen[bytes]:
+def _started(module: str, *arguments: str, env: Mapping[str, str], log: IO[bytes]) -> subprocess.Popen[bytes]:
     tie = [sys.executable, "-I", "-S", str(TETHER), str(os.getpid()), str(int(signal.SIGKILL)), "same", str(ROOT)]
     return subprocess.Popen(
         [*tie, sys.executable, "-m", module, *arguments],

@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from decimal import Decimal
@@ -17,12 +16,12 @@ import pytest
 
 from tests import factories
 from tests.integration.payments_running import BEARER, KEY, event, headers, new_secret
-
-ROOT = Path(__file__).parents[2]
+from tests.servers import warm
+from tests.servers.warm import Forked
 
 
 @asynccontextmanager
-async def process(dsn: str, folder: Path, port: int, **settings: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def process(dsn: str, folder: Path, port: int, **settings: str) -> AsyncIterator[Forked]:
     """`python -m services.payments`, once it answers; killed at the end, if it still lives."""
     environment = {
         "PATH": os.environ["PATH"],
@@ -34,24 +33,20 @@ async def process(dsn: str, folder: Path, port: int, **settings: str) -> AsyncIt
         "PORT": str(port),
         **settings,
     }
-    log = (folder / f"payments-{port}.log").open("ab")
-    started = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.payments", cwd=ROOT, env=environment, stdout=log, stderr=log
-    )
+    with (folder / f"payments-{port}.log").open("ab") as log:
+        started = warm.start("services.payments", env=environment, log=log)
     try:
         async with asyncio.timeout(60), httpx.AsyncClient(trust_env=False) as client:
             while True:
-                assert started.returncode is None, (folder / f"payments-{port}.log").read_text()
+                assert started.poll() is None, (folder / f"payments-{port}.log").read_text()
                 with suppress(httpx.TransportError):
                     if (await client.get(f"http://127.0.0.1:{port}/readyz")).status_code == 200:
                         break
                 await asyncio.sleep(0.05)
         yield started
     finally:
-        if started.returncode is None:
-            started.kill()
-        await started.wait()
-        log.close()
+        started.kill()
+        started.wait(60)
 
 
 def free_port() -> int:
@@ -81,7 +76,7 @@ async def test_a_kill_around_the_commit_loses_and_doubles_nothing(
             with pytest.raises(httpx.TransportError):
                 await client.post("/v1/webhooks/bank", content=raw, headers=headers(secret, raw, "e1"))
             async with asyncio.timeout(10):
-                assert await dying.wait() == -signal.SIGKILL
+                assert dying.wait(60) == -signal.SIGKILL
         assert await owner.fetchval("SELECT count(*) FROM payment_event") == stored
 
         async with process(database_dsn, tmp_path, port) as living:
@@ -89,7 +84,7 @@ async def test_a_kill_around_the_commit_loses_and_doubles_nothing(
             assert (answer.status_code, answer.json()["repeated"]) == (200, stored == 1)
             living.send_signal(signal.SIGTERM)
             async with asyncio.timeout(20):
-                assert await living.wait() == 0
+                assert living.wait(60) == 0
     assert await owner.fetchval("SELECT count(*) FROM payment_event") == 1
     assert await owner.fetchval("SELECT open_amount FROM installment") == Decimal(0)
     assert await owner.fetchval("SELECT array_agg(DISTINCT state) FROM reminder") == ["cancelled"]

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-import subprocess
-import sys
+import os
+import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -11,9 +11,11 @@ import aiosmtplib
 import httpx
 import pytest
 
+from tests.servers import warm
+from tests.servers.embedded import SLOW
+from tests.servers.embedded import until as standing
 from tests.servers.sandbox import TOKEN, BounceListener
 
-ROOT = Path(__file__).parents[2]
 SID = "AC" + "0" * 32
 
 
@@ -21,17 +23,16 @@ class Process:
     """The sandbox in a process of its own, on a folder that outlives it."""
 
     def __init__(self, folder: Path, bounce_port: int) -> None:
-        command = [sys.executable, "-m", "tests.servers.sandbox", str(folder), str(bounce_port)]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=ROOT, text=True)
-        assert self._process.stdout is not None
-        smtp, self.url = self._process.stdout.readline().split()
+        with tempfile.NamedTemporaryFile() as log:
+            self._process = warm.start("tests.servers.sandbox", str(folder), str(bounce_port), env=os.environ, log=log)
+            said = Path(log.name)
+            standing(lambda: said.read_bytes().endswith(b"\n"), SLOW, said.read_text)
+            smtp, self.url = said.read_text().split()
         self.smtp_port = int(smtp.rpartition(":")[2])
 
     def kill(self) -> None:
         self._process.kill()
         self._process.wait()
-        assert self._process.stdout is not None
-        self._process.stdout.close()
 
     async def send(self, to: str, number: int) -> None:
         raw = f"Message-ID: <r{number}.1@d.example>\r\nTo: {to}\r\n\r\nPay\r\n"

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from services.scheduler.settings import SchedulerSettings
 from shared.bus.memory import MemoryBus
 from shared.bus.rabbitmq import RabbitBus
 from tests.integration.scheduler_app import CUSTOMER, Scheduler, invoice, scheduler
+from tests.servers import warm
 
 WEEKDAY = "2026-12-15T10:00:00Z"
 
@@ -319,15 +319,12 @@ async def test_a_scheduler_killed_anywhere_loses_and_doubles_nothing(
         "DUNNOCK_SECRET_KEY": "0123456789abcdef", "DUNNOCK_DOCUMENTS_URL": tmp_path.as_uri(), "PORT": "0",
         "DUNNOCK_TEST_FLAGS": "1", "DUNNOCK_CRASH_AT": point,
     }  # fmt: skip
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.scheduler", env=environment, stdout=asyncio.subprocess.DEVNULL
-    )
+    with (tmp_path / "log").open("wb") as log:
+        process = warm.start("services.scheduler", env=environment, log=log)
     try:
-        assert await asyncio.wait_for(process.wait(), 60) == -signal.SIGKILL
+        assert process.wait(60) == -signal.SIGKILL
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
+        process.kill()
 
     quick = SchedulerSettings(due_poll=0.05, sweep_poll=0.1, republish_after=0.5)
     async with scheduler(database_dsn, tmp_path, bus=RabbitBus(fresh_amqp_url), settings=quick) as app:

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from services.scheduler.handlers.prepare import prepare
 from services.scheduler.settings import SchedulerSettings
 from shared.db.embedded import free_port
 from shared.db.engine import Database
+from tests.servers import warm
 
 GOOD = {
     "DUNNOCK_DATABASE_URL": "postgresql://u:hunter2@127.0.0.1:1/x",
@@ -34,21 +34,20 @@ GOOD = {
         ({"DUNNOCK_LEASE": "0.5"}, "DUNNOCK_LEASE"),
     ],
 )
-def test_a_wrong_setting_stops_it_by_name_and_without_a_secret(changes: dict[str, str], named: str):
+def test_a_wrong_setting_stops_it_by_name_and_without_a_secret(tmp_path: Path, changes: dict[str, str], named: str):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DUNNOCK_")}
 
-    ended = subprocess.run(
-        [sys.executable, "-m", "services.scheduler"],
-        env={**kept, **GOOD, **changes},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    with (tmp_path / "log").open("wb") as log:
+        process = warm.start("services.scheduler", env={**kept, **GOOD, **changes}, log=log)
+    try:
+        ended = process.wait(60)
+    finally:
+        process.kill()
 
-    assert ended.returncode == 2, ended.stderr
-    assert named in ended.stderr
-    assert "hunter2" not in ended.stderr + ended.stdout
+    said = (tmp_path / "log").read_text()
+    assert ended == 2, said
+    assert named in said
+    assert "hunter2" not in said
 
 
 async def test_many_processes_may_start_at_once(database_dsn: str):

@@ -15,7 +15,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 ROOT = Path(__file__).parents[2]
 
@@ -58,7 +58,7 @@ class Forked:
         return self.returncode
 
 
-def start(module: str, *arguments: str, env: Mapping[str, str], log: BinaryIO) -> Forked:
+def start(module: str, *arguments: str, env: Mapping[str, str], log: IO[bytes]) -> Forked:
     """`python -m module arguments` in ROOT; returns once it has a pid."""
     ours, theirs = socket.socketpair()
     asked = json.dumps({"module": module, "arguments": arguments, "environment": dict(env)})
