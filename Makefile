@@ -33,7 +33,7 @@ run: setup ## start everything in one process on PORT (8000) and stay
 
 test: setup-dev ## all tests, on PostgreSQL and RabbitMQ servers of their own (ARGS="-k payment" for some, WORKERS=4 for more side by side)
 	@$(PY) -m tests.servers.rabbitmq
-	@$(PY) -m pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	@$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: setup-dev ## lint, format, types, import rules: what CI runs before the tests
 	@.venv/bin/ruff check .

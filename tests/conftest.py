@@ -11,6 +11,21 @@ from tests.servers.postgres import database_address, made_database, postgres, ru
 from tests.servers.rabbitmq import rabbitmq
 from tests.servers.workspace import workspace
 
+LONGEST_FIRST = (  # else one of them begins when all the others have ended, and a whole run waits for it alone
+    "integration/test_embedded_kills.py",
+    "chaos/test_crash_points.py",
+    "integration/test_ledger_machine.py",
+    "integration/test_bus_on_rabbitmq.py",
+    "integration/test_embedded_process.py",
+    "chaos/test_side_by_side.py",
+    "chaos/test_servers_die.py",
+    "chaos/test_interleavings.py",
+    "scenarios/test_demo.py",
+    "unit/test_flow_ten_thousand.py",
+    "unit/test_flow_round_trip.py",
+    "precision/test_precision.py",
+)
+TESTS = Path(__file__).parent
 PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)
 
 
@@ -18,6 +33,11 @@ def pytest_configure() -> None:
     """By default a logged exception shows every frame's variables, which takes seconds and holds up the loop under test."""
     said = structlog.get_config()["processors"]
     structlog.configure(processors=[*said[:-1], PLAIN])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    rank = {TESTS / name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: rank.get(item.path, len(rank)))
 
 
 @pytest.fixture(scope="session")
