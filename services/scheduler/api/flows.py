@@ -24,6 +24,7 @@ from services.scheduler.store.flows import VersionRow
 from services.scheduler.store.ground import ground
 from shared.flow import Flow, flow_schema, write_yaml
 from shared.kernel.errors import FieldError, Invalid, NotFound
+from shared.pictures import lock
 from shared.web.auth import require
 from shared.web.paging import Page, Paged
 from shared.web.problems import declared
@@ -68,10 +69,9 @@ async def put_flow(name: FlowName, request: Request, parts: Parts) -> Response:
     if body["name"] != name:
         detail = f"differs from the address, which says {name!r}; correct it or leave it out"
         raise Invalid(f"/name: {detail}", errors=(FieldError("/name", detail),))
-    async with parts.db.connection() as connection:
-        known = await ground(connection, parts.caps)
-    flow, verified = read_flow(body, known)
     async with parts.db.transaction() as tx:
+        await lock(tx)  # whoever takes a text away meanwhile waits, and then sees the flow that says it
+        flow, verified = read_flow(body, await ground(tx, parts.caps))
         row, fresh = await flows.save(tx, flow)
     saved = SavedFlow(
         **_out(row).model_dump(), warnings=findings_out(verified.warnings, body), worst_case=worst_out(verified)
