@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from hashlib import sha256
 
 import asyncpg
 
@@ -132,6 +133,20 @@ async def invoice(
         planned.append(await reminder(db, made, None, "thank-you", **waits))  # type: ignore[arg-type]
     token = await db.fetchval("SELECT token FROM invoice WHERE id = $1", made)
     return Made(made, ref, token, owner, await contact_point(db, owner), flow, tuple(parts), tuple(planned))
+
+
+async def picture(db: asyncpg.Connection, name: str, content: bytes, version: int = 1, **columns: object) -> int:
+    row = {
+        "name": name,
+        "version": version,
+        "media_type": "image/png",
+        "width": 1,
+        "height": 1,
+        "digest": sha256(content).hexdigest(),
+        "content": content,
+        **columns,
+    }
+    return await _insert(db, "picture_version", row)
 
 
 async def attempt(

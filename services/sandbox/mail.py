@@ -1,4 +1,5 @@
-"""Reads a mail as its recipient sees it: decoded subject, bodies, list of attachments. Never raises on odd mail."""
+"""Reads a mail as its recipient sees it: decoded subject, bodies, what is attached and what the html shows. Never raises on
+odd mail."""
 
 import re
 from datetime import datetime
@@ -6,9 +7,11 @@ from email import message_from_bytes
 from email.errors import HeaderParseError
 from email.header import decode_header, make_header
 from email.message import Message as Mime
+from hashlib import sha256
 
-from services.sandbox.store import Attachment, Message
+from services.sandbox.store import Attachment, Message, Picture
 
+SHOWN = ("image/png", "image/jpeg", "image/gif")
 OURS = re.compile(r"r(?P<reminder>\d+)\.\d+(?:\.[0-9a-f]+)?@")
 
 
@@ -26,7 +29,8 @@ def read_mail(raw: bytes, to: str, sent_at: datetime) -> Message:
         subject=_decoded(mime.get("Subject")),
         text=_body(bodies, "text/plain") or "",
         html=_body(bodies, "text/html"),
-        attachments=tuple(_attachment(part) for part in leaves if _is_attachment(part)),
+        attachments=tuple(_attachment(part) for part in leaves if _is_attachment(part) and not _is_picture(part)),
+        pictures=tuple(_picture(part) for part in leaves if _is_picture(part)),
         reminder_id=int(ours["reminder"]) if ours else None,
     )
 
@@ -41,6 +45,10 @@ def _is_attachment(part: Mime) -> bool:
     return part.get_content_disposition() == "attachment" or part.get_content_maintype() != "text"
 
 
+def _is_picture(part: Mime) -> bool:
+    return part.get_content_type() in SHOWN and "Content-ID" in part and part.get_content_disposition() != "attachment"
+
+
 def _body(parts: list[Mime], media_type: str) -> str | None:
     for part in parts:
         if part.get_content_type() == media_type:
@@ -48,9 +56,13 @@ def _body(parts: list[Mime], media_type: str) -> str | None:
     return None
 
 
-def _text(part: Mime) -> str:
+def _bytes(part: Mime) -> bytes:
     data = part.get_payload(decode=True)
-    raw = data if isinstance(data, bytes) else b""
+    return data if isinstance(data, bytes) else b""
+
+
+def _text(part: Mime) -> str:
+    raw = _bytes(part)
     try:
         text = raw.decode(part.get_content_charset("utf-8"), "replace")
     except LookupError:
@@ -59,9 +71,13 @@ def _text(part: Mime) -> str:
 
 
 def _attachment(part: Mime) -> Attachment:
-    data = part.get_payload(decode=True)
-    size = len(data) if isinstance(data, bytes) else 0
-    return Attachment(_decoded(part.get_filename()) or "", part.get_content_type(), size)
+    return Attachment(_decoded(part.get_filename()) or "", part.get_content_type(), len(_bytes(part)))
+
+
+def _picture(part: Mime) -> Picture:
+    content_id, content = str(part["Content-ID"]).strip().strip("<>"), _bytes(part)
+    name = _decoded(part.get_filename()) or ""
+    return Picture(content_id, name, part.get_content_type(), len(content), sha256(content).hexdigest(), content)
 
 
 def _decoded(value: object) -> str | None:

@@ -23,6 +23,7 @@ class Listed:
     text: str
     html: str | None
     attachments: list[dict[str, Any]]
+    pictures: list[dict[str, Any]]
     sent_at: datetime
     status: str
     invoice_id: str | None
@@ -68,6 +69,10 @@ def _listed(message: Message, known: Mapping[int, tuple[str, str]]) -> Listed:
         message.text,
         message.html,
         [{"filename": a.filename, "media_type": a.media_type, "size": a.size} for a in message.attachments],
+        [
+            {"content_id": p.content_id, "filename": p.filename, "media_type": p.media_type, "size": p.size}
+            for p in message.pictures
+        ],
         message.sent_at,
         message.status,
         invoice_id,

@@ -73,7 +73,8 @@ function facts(message) {
   const files = message.attachments.map((file) => `${file.filename} (${file.media_type}, ${file.size.toLocaleString()} bytes)`);
   const rows = {
     To: message.to, Sent: time(message.sent_at), Invoice: message.invoice_id, Step: message.step,
-    Status: message.status, Attached: files.join(", "), Id: message.message_id,
+    Status: message.status, Attached: files.join(", "), Carried: message.pictures.map((one) => one.filename).join(", "),
+    Id: message.message_id,
   };
   const known = Object.entries(rows).filter(([, value]) => value);
   return element("dl", {}, ...known.flatMap(([name, value]) =>

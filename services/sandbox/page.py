@@ -1,12 +1,13 @@
 """The small page that shows the sandbox. Self-contained; its script and style are files of their own, so that the
 content security policy allows nothing inline. A mail's HTML is served under a policy of its own that runs nothing."""
 
+import base64
 from pathlib import Path
 
 from fastapi import APIRouter
 from fastapi.responses import FileResponse, HTMLResponse
 
-from services.sandbox.store import Store
+from services.sandbox.store import Message, Store
 from shared.kernel.errors import NotFound
 from shared.web.strict import strict_router
 
@@ -38,9 +39,18 @@ def page_router(store: Store) -> APIRouter:
         message = await store.message(message_id)
         if message is None or message.html is None:
             raise NotFound(f"no message {message_id!r} with an HTML body")
-        return HTMLResponse(message.html, headers=_headers(MAIL_POLICY))
+        return HTMLResponse(await _with_pictures(store, message), headers=_headers(MAIL_POLICY))
 
     return router
+
+
+async def _with_pictures(store: Store, message: Message) -> str:
+    """The mail's html with the pictures that it carried inside: its frame fetches nothing."""
+    html = message.html or ""
+    for picture in message.pictures:
+        data = base64.b64encode(await store.picture(picture.digest)).decode()
+        html = html.replace(f"cid:{picture.content_id}", f"data:{picture.media_type};base64,{data}")
+    return html
 
 
 def _headers(policy: str) -> dict[str, str]:

@@ -8,7 +8,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS errand (
 CREATE INDEX IF NOT EXISTS errand_by_time ON errand (not_before);
 CREATE TABLE IF NOT EXISTS opted_out (number TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS wrote (address TEXT PRIMARY KEY, at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS picture (digest TEXT PRIMARY KEY, content BLOB NOT NULL);
 """
 MESSAGES = """
 SELECT seq, message_id, channel, recipient, reminder_id, sent_at, status, content FROM message
@@ -51,6 +52,18 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """Shown by the html as `cid:` and its `content_id`. `content` is kept once for all mails, and not read with them."""
+
+    content_id: str
+    filename: str
+    media_type: str
+    size: int
+    digest: str
+    content: bytes = field(default=b"", repr=False, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """`sent_at` is business time; `data` is what the double itself wants to remember (never shown)."""
 
@@ -62,6 +75,7 @@ class Message:
     text: str = ""
     html: str | None = None
     attachments: tuple[Attachment, ...] = ()
+    pictures: tuple[Picture, ...] = ()
     reminder_id: int | None = None
     status: str = "accepted"
     data: Mapping[str, Any] | None = None
@@ -112,6 +126,9 @@ class Store:
                     message.status,
                     _content(message),
                 ),
+            )
+            db.executemany(
+                "INSERT OR IGNORE INTO picture VALUES (?, ?)", [(one.digest, one.content) for one in message.pictures]
             )
             _insert(db, owed)
 
@@ -169,6 +186,10 @@ class Store:
         )
         rows = await self._read(sql, (message_id,))
         return _message(rows[0]) if rows else None
+
+    async def picture(self, digest: str) -> bytes:
+        rows = await self._read("SELECT content FROM picture WHERE digest = ?", (digest,))
+        return rows[0][0] if rows else b""
 
     async def opt(self, number: str, *, out: bool) -> None:
         sql = "INSERT OR IGNORE INTO opted_out VALUES (?)" if out else "DELETE FROM opted_out WHERE number = ?"
@@ -230,6 +251,7 @@ def _content(message: Message) -> bytes:
             "html": message.html,
             "data": message.data,
             "attachments": message.attachments,
+            "pictures": [{**asdict(one), "content": ""} for one in message.pictures],
         }
     )
 
@@ -238,12 +260,14 @@ def _message(row: Sequence[Any]) -> Message:
     seq, message_id, channel, recipient, reminder_id, sent_at, status, content = row
     fields = orjson.loads(content)
     attachments = tuple(Attachment(**attachment) for attachment in fields.pop("attachments"))
+    pictures = tuple(Picture(**{**one, "content": b""}) for one in fields.pop("pictures", ()))
     return Message(
         message_id,
         channel,
         recipient,
         datetime.fromisoformat(sent_at),
         attachments=attachments,
+        pictures=pictures,
         reminder_id=reminder_id,
         status=status,
         seq=seq,

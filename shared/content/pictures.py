@@ -84,9 +84,12 @@ def shown(html: str, names: Iterable[str], pictures: Pictures) -> tuple[str, tup
 def inside(html: str, pictures: Iterable[Picture]) -> str:
     """The html with its pictures in it, to be looked at in a browser; mail programs show no `data:`."""
     for picture in pictures:
-        data = b64encode(picture.content).decode()
-        html = html.replace(f'src="cid:{picture.content_id}"', f'src="data:{picture.media_type};base64,{data}"')
+        html = html.replace(f'src="cid:{picture.content_id}"', f'src="{data_uri(picture)}"')
     return html
+
+
+def data_uri(picture: Picture) -> str:
+    return f"data:{picture.media_type};base64,{b64encode(picture.content).decode()}"
 
 
 def _without(html: str, name: str, mark: str) -> str:

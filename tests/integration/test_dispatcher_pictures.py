@@ -218,7 +218,12 @@ async def test_a_mail_arrives_with_the_pictures_that_were_in_force_when_it_was_c
 async def test_with_its_document_a_mail_has_all_its_levels(dispatcher: Dispatcher) -> None:
     await put(dispatcher, "acme", OTHER)
     key = await dispatcher.documents.put(b"%PDF-1.7")
-    document = {"document_key": key, "document_name": "i.pdf", "document_type": "application/pdf", "document_size": 8}
+    document: dict[str, Any] = {
+        "document_key": key,
+        "document_name": "i.pdf",
+        "document_type": "application/pdf",
+        "document_size": 8,
+    }
     _, reminder = await dispatcher.due("deliver-invoice", creditor_columns={"logo": "acme"}, **document)
     await dispatcher.send(reminder)
 
@@ -234,7 +239,8 @@ async def test_with_its_document_a_mail_has_all_its_levels(dispatcher: Dispatche
     ]
     assert [content for _, content in images(mail)] == [OTHER]
     assert [part.get_content() for part in mail.iter_attachments()] == [b"%PDF-1.7"]
-    raw = bytes(dispatcher.smtp.mails[0].content or b"")
+    raw = dispatcher.smtp.mails[0].content
+    assert isinstance(raw, bytes)
     assert raw.isascii()
     assert max(map(len, raw.split(b"\r\n"))) <= 998
 

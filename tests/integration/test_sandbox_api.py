@@ -57,6 +57,7 @@ async def test_a_listed_message_has_every_field(client: httpx.AsyncClient) -> No
         "text": "",
         "html": "<p>Pay</p><script>alert(1)</script>\n",
         "attachments": [],
+        "pictures": [],
         "status": "accepted",
         "invoice_id": "INV-1",
         "step": "upcoming",

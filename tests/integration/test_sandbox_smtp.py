@@ -1,14 +1,17 @@
 """The SMTP double, by real clients: what is accepted is listed, what bounces comes back by a real DSN."""
 
 import asyncio
+import base64
 import smtplib
 from collections.abc import AsyncIterator, Callable
 from email.message import EmailMessage, Message
 from pathlib import Path
 
 import aiosmtplib
+import httpx
 import pytest
 
+from tests.doubles.pictures import png
 from tests.servers.sandbox import Running, running_sandbox
 
 RETURN_PATH = "b+r41.7.signed@bounces.dunnock.example"
@@ -152,3 +155,25 @@ async def test_a_bounce_is_tried_again_until_the_listener_is_there(running: Runn
     await running.bounces.start(running.bounces.address[1])
     await until(lambda: running.sandbox.owes() == 0)
     assert len(running.bounces.got) == 1
+
+
+async def test_a_mail_with_pictures_is_shown_with_them_and_nothing_is_fetched(running: Running) -> None:
+    shown, plain = mail("anna@customer.example"), png()
+    page = shown.get_body(("html",))
+    assert page is not None
+    page.set_content('<p><img src="cid:sale.1@x" alt="Sale"> <img src="https://evil.test/a.png"></p>\n', subtype="html")
+    page.add_related(plain, "image", "png", cid="<sale.1@x>", filename="sale.png", disposition="inline")
+    port = int(running.sandbox.smtp_url.rpartition(":")[2])
+    for _ in range(2):
+        await aiosmtplib.send(shown, sender=RETURN_PATH, hostname="127.0.0.1", port=port, start_tls=False, timeout=5)
+
+    async with httpx.AsyncClient(base_url=running.url) as client:
+        listed = (await client.get("/sandbox/messages")).json()["items"][0]
+        answer = await client.get(f"/sandbox/messages/{listed['message_id']}/html")
+    assert listed["pictures"] == [
+        {"content_id": "sale.1@x", "filename": "sale.png", "media_type": "image/png", "size": len(plain)}
+    ]
+    assert [one["filename"] for one in listed["attachments"]] == ["Rechnüng.pdf"]
+    assert f'src="data:image/png;base64,{base64.b64encode(plain).decode()}"' in answer.text
+    assert "img-src data:;" in answer.headers["content-security-policy"]
+    assert answer.headers["content-security-policy"].startswith("sandbox; default-src 'none'")

@@ -12,6 +12,8 @@ import pytest
 
 from shared.flow import read_yaml, standard
 from shared.web.paging import encode
+from tests import factories
+from tests.doubles.pictures import png
 from tests.integration.scheduler_app import CUSTOMER, Scheduler, scheduler
 
 PROFILE = {name: value for name, value in CUSTOMER.items() if name != "customer_id"}
@@ -113,9 +115,27 @@ async def test_a_creditor_is_made_replaced_and_used(app: Scheduler):
         ({"sms_from": "a name too long"}, "/sms_from"),
         ({"logo_url": "file:///etc/passwd"}, "/logo_url"),
         ({"logo_url": "https://["}, "/logo_url"),
+        ({"logo": "nothing-of-this-name"}, "/logo"),
+        ({"logo": "../etc"}, "/logo"),
     ):
         answer = await app.http.put("/v1/creditors/acme", json={**body, **wrong})
         assert (answer.status_code, answer.json()["errors"][0]["pointer"]) == (422, pointer)
+
+
+async def test_a_creditors_logo_is_a_picture_that_there_is(app: Scheduler):
+    body = {"name": "Acme", "logo": "acme"}
+    missing = await app.http.put("/v1/creditors/acme", json=body)
+    assert missing.json()["errors"] == [
+        {"pointer": "/logo", "detail": "there is no picture 'acme': PUT /v1/pictures/acme first"}
+    ]
+    async with app.owner.connection() as owner:
+        await factories.picture(owner, "acme", png())
+    assert (await app.http.put("/v1/creditors/acme", json=body)).json()["logo"] == "acme"
+    assert (await app.http.get("/v1/creditors/acme")).json()["logo"] == "acme"
+    async with app.owner.connection() as owner:
+        await factories.picture(owner, "acme", png(), version=2, withdrawn=True)
+    assert (await app.http.put("/v1/creditors/acme", json=body)).status_code == 422
+    assert (await app.http.put("/v1/creditors/acme", json={"name": "Acme"})).json()["logo"] is None
 
 
 # --- changes -------------------------------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Flows shown before they are used: on an example, and on the invoices that there are. Nothing of it is stored."""
 
+import re
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,8 @@ import pytest
 
 from services.scheduler.api.flow_dry_run import EXAMPLE as DRY_RUN
 from services.scheduler.api.flow_preview_body import EXAMPLE as PREVIEW
+from tests import factories
+from tests.doubles.pictures import png
 from tests.integration.scheduler_app import Scheduler, scheduler
 
 COUNTS = """
@@ -174,3 +178,24 @@ async def test_a_dry_run_does_not_send_again_what_an_invoice_got(app: Scheduler)
     await app.fetch("UPDATE reminder SET fence = 0, state = 'pending' WHERE step = 'upcoming'")
     assert (await ask(app, "dry-run", **DRY_RUN))["messages"] == 0
     assert (await ask(app, "dry-run", flow="standard", days=44))["messages"] == 3
+
+
+async def test_a_preview_has_the_pictures_that_its_mails_show_each_once(app: Scheduler):
+    banner, logo = png(2, 2), png(3, 3)
+    async with app.owner.connection() as owner:
+        for name, content in (("banner", banner), ("acme", logo), ("other", png(4, 4))):
+            await factories.picture(owner, name, content)
+        await owner.execute("UPDATE creditor SET logo = 'acme' WHERE ref = 'default'")
+        await owner.execute(
+            "INSERT INTO template_version (name, channel, locale, version, subject, body, html) VALUES ('upcoming', 'email', 'es', 1,"
+            """ 's', 't', '<img src="cid:banner" alt="x">')"""
+        )
+    body = await ask(app, "preview", **PREVIEW, at=AT)
+
+    html = {row["step"]: row["text"]["html"] for row in body["plan"] if row["text"] and row["text"]["html"]}
+    shown = {name: re.findall(r'src="(cid:[^"]*)"', page) for name, page in html.items()}
+    assert len(shown) > 3
+    assert all(len(sources) == 1 for sources in shown.values())
+    assert set(body["pictures"]) == {source for sources in shown.values() for source in sources}
+    assert body["pictures"][shown["upcoming"][0]] == f"data:image/png;base64,{b64encode(banner).decode()}"
+    assert body["pictures"][shown["due-today"][0]] == f"data:image/png;base64,{b64encode(logo).decode()}"

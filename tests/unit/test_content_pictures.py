@@ -18,7 +18,7 @@ from tests.doubles.pictures import picture, png
 from tests.unit.test_content_mime import HEADERS, on_the_wire
 
 BANNER, LOGO = picture(), picture("acme", png(4, 4), version=5)
-EUROS = {"currency": "EUR", "amount": Decimal("12.5"), "open_amount": Decimal("12.50")}
+EUROS: dict[str, Any] = {"currency": "EUR", "amount": Decimal("12.5"), "open_amount": Decimal("12.50")}
 FILE = Attachment("a.pdf", "application/pdf", b"%PDF", "f1")
 
 

@@ -11,7 +11,9 @@ from services.scheduler.api.customer_body import Line, WebAddress
 from services.scheduler.api.parts import Parts
 from services.scheduler.domain.bank_account import check_bic, check_iban
 from services.scheduler.domain.contacts import Unusable, normalise_email
+from services.scheduler.handlers.save_creditor import save_creditor
 from services.scheduler.store import parties
+from shared.content.pictures import NAME
 from shared.kernel.errors import FieldError, Invalid, NotFound
 from shared.kernel.ids import REF_PATTERN
 from shared.web.auth import require
@@ -41,7 +43,11 @@ class CreditorIn(StrictModel):
     voice_from: Sender | None = None
     iban: Iban | None = None
     bic: Bic | None = None
-    logo_url: WebAddress | None = None
+    logo_url: WebAddress | None = Field(None, description="linked in mails without `logo`, and on the pay page")
+    logo: Annotated[
+        str | None,
+        Field(pattern=f"^{NAME}$", description="a picture of /v1/pictures; mails carry it", examples=["acme-logo"]),
+    ] = None
     locale: Language = "en"
     timezone: TimeZone = "UTC"
     country: Country | None = None
@@ -66,8 +72,7 @@ async def put_creditor(creditor_id: CreditorId, body: CreditorIn, parts: Parts) 
     if faults:
         raise Invalid(f"{faults[0].pointer}: {faults[0].detail}", errors=tuple(faults))
     row = parties.CreditorRow(creditor_id, **{**body.model_dump(), **mailboxes})
-    async with parts.db.transaction() as tx:
-        fresh = await parties.put_creditor(tx, row)
+    fresh = await save_creditor(parts.db, row)
     return JSONResponse(_out(row).model_dump(mode="json"), 201 if fresh else 200)
 
 

@@ -16,6 +16,7 @@ from services.scheduler.api.parts import Parts
 from services.scheduler.domain.contacts import mask
 from services.scheduler.domain.preview import Previewed
 from services.scheduler.handlers.preview_flow import Shown, Terms, Text, show
+from shared.content.pictures import data_uri
 from shared.web.auth import require
 from shared.web.problems import declared
 from shared.web.strict import strict_router
@@ -93,6 +94,9 @@ class PreviewOut(Answer):
     plan: list[PreviewRow]
     cost: str = Field(description="of all rows that go, each over its first channel")
     worst_case: WorstCaseOut
+    pictures: dict[str, str] = Field(
+        description="what the html of the texts shows, as `data:` by `cid:`; each once, however many mails carry it"
+    )
     warnings: list[FindingOut]
 
 
@@ -120,8 +124,19 @@ def _out(picked: Chosen, shown: Shown, ids: Sequence[str]) -> PreviewOut:
         plan=[_row(picked, row, text, shown, ids) for row, text in shown.rows],
         cost=_cost(sum((row.cost for row, _ in shown.rows if row.at is not None), start=Decimal(0))),
         worst_case=worst_out(picked.verified),
+        pictures=_pictures(shown),
         warnings=findings_out(picked.verified.warnings, picked.body),
     )
+
+
+def _pictures(shown: Shown) -> dict[str, str]:
+    carried = {
+        picture.content_id: picture
+        for _, text in shown.rows
+        if text and text.rendered
+        for picture in text.rendered.pictures
+    }
+    return {f"cid:{key}": data_uri(picture) for key, picture in carried.items()}
 
 
 def _row(picked: Chosen, found: Previewed, text: Text | None, shown: Shown, ids: Sequence[str]) -> PreviewRow:

@@ -42,7 +42,7 @@ class AttemptOut(Answer):
         None,
         examples=["overdue/email/pt@3"],
         description="the text and version that it was made of: the path under /v1/templates, and after @ the version, or "
-        "`shipped-` and a hash of a built-in text",
+        "`shipped-` and a hash of a built-in text; behind it the pictures that it carried, such as `banner@2`",
     )
 
 

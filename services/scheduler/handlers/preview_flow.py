@@ -68,7 +68,8 @@ async def show(db: Database, flow: Flow, invoices: Sequence[tuple[str, NewInvoic
         now = _near(await connection.fetchval("SELECT business_now()"), terms.at)
         owed = [(invoice, await _creditor(connection, place, invoice)) for place, invoice in invoices]
         known = await offers(connection)
-        catalog = await catalog_with(connection, _messages(flow))
+        logos = {creditor.logo for _, creditor in owed if creditor.logo}
+        catalog = await catalog_with(connection, _messages(flow), logos)
     until = now + timedelta(days=terms.days)
     try:
         examples = [_example(flow, invoice, creditor, now, until) for invoice, creditor in owed]
@@ -178,6 +179,7 @@ def _facts(shown: Previewed, invoice: NewInvoice, creditor: CreditorRow) -> Mess
         iban=creditor.iban,
         bic=creditor.bic,
         logo_url=creditor.logo_url,
+        logo=creditor.logo,
         customer_name=customer.name,
         locale=customer.locale or creditor.locale,
         invoice_ref=invoice.ref,

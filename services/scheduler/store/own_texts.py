@@ -1,10 +1,12 @@
-"""An operator's own texts, put into a catalog as a message would find them."""
+"""An operator's own texts, put into a catalog as a message would find them, with the pictures that they show."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import asyncpg
 
 from shared.content import Catalog, TemplateSource
+from shared.content.pictures import named_in
+from shared.pictures import newest
 
 _NEWEST = """
 SELECT name, channel, locale, subject, body, html, version FROM (
@@ -14,8 +16,11 @@ SELECT name, channel, locale, subject, body, html, version FROM (
 """
 
 
-async def catalog_with(connection: asyncpg.Connection, messages: Sequence[str]) -> Catalog:
-    catalog = Catalog()
+async def catalog_with(connection: asyncpg.Connection, messages: Sequence[str], logos: Iterable[str]) -> Catalog:
+    catalog, shown = Catalog(), set(logos)
     for name, channel, locale, subject, body, html, version in await connection.fetch(_NEWEST, messages):
         catalog.replace(name, channel, locale, TemplateSource(subject, body, html), version)
+        shown.update(named_in(html or ""))
+    if shown:
+        catalog.pictures |= {one.name: one.picture for one in await newest(connection, names=sorted(shown))}
     return catalog

@@ -24,6 +24,7 @@ class CreditorRow:
     locale: str
     timezone: str
     country: str | None
+    logo: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
