@@ -688,6 +688,17 @@ class StatementFile(SQLModel, table=True):
     said: str | None = Field(default=None, sa_column=string(null=True))
 
 
+class Checkout(SQLModel, table=True):
+    """A page at a provider that may still take `amount` for an invoice. One that cannot any more has no row."""
+
+    __tablename__ = "checkout"
+    session: str = Field(sa_column=Column(Text, primary_key=True))
+    source_id: int = Field(sa_column=Column(BigInteger, ForeignKey("source.id", ondelete="CASCADE"), nullable=False))
+    invoice_id: int = Field(sa_column=link("invoice.id"))
+    amount: Decimal = Field(sa_column=money())
+    opened_at: datetime | None = Field(default=None, sa_column=moment(default=NOW))
+
+
 class PaymentEvent(SQLModel, table=True):
     """What a source said about a payment, once. A payment is the fold over its events, whatever their order."""
 

@@ -26,6 +26,7 @@ from services.payments.domain.matching import Rules
 from services.payments.domain.pick_up import LARGEST
 from services.payments.domain.poll_settings import MOST_SECONDS
 from services.payments.handlers.check_payments import PaymentCheck
+from services.payments.handlers.close_checkouts import CloseCheckouts
 from services.payments.handlers.deliver_announcements import AT_ONCE, Announcer
 from services.payments.handlers.known_sources import KnownSources
 from services.payments.handlers.open_checkout import OpenCheckout
@@ -77,7 +78,9 @@ def build(
         db, KnownSources(db, webhook_of), recorder, documents, guard, take_word, rules, reader_of, check, checkout
     )
     endpoints = guarded_client(guard, timeout=settings.announce_timeout, connections=MOST * AT_ONCE)
-    worker = PaymentsWorker(db, settings, Announcer(db, endpoints, settings.announce_timeout), check, watch)
+    worker = PaymentsWorker(
+        db, settings, Announcer(db, endpoints, settings.announce_timeout), check, watch, CloseCheckouts(db, pages)
+    )
 
     async def stop() -> None:
         await worker.stop()

@@ -11,6 +11,7 @@ from datetime import timedelta
 import structlog
 
 from services.payments.handlers.check_payments import PaymentCheck
+from services.payments.handlers.close_checkouts import CloseCheckouts
 from services.payments.handlers.deliver_announcements import Announcer
 from services.payments.handlers.derive_announcements import derive_announcements
 from services.payments.handlers.reconcile import Adding, reconcile
@@ -21,7 +22,7 @@ from services.payments.store.cleanup import forget_answers, forget_evidence
 from services.payments.store.statement_files import forget_files
 from shared.db.engine import Database
 
-CLEAN_EVERY = 3600.0  # seconds
+CLEAN_EVERY, CLOSE_EVERY = 3600.0, 5.0  # seconds
 CLEAN_AT_ONCE = 1_000
 KEEP_FILES = timedelta(days=30)  # after a file was last seen where it was
 CLEAN_MOST = 100  # times CLEAN_AT_ONCE, a turn
@@ -37,12 +38,14 @@ class PaymentsWorker:
         announcer: Announcer,
         payment_check: PaymentCheck,
         watch: Watch,
+        close_checkouts: CloseCheckouts,
     ) -> None:
         self._db = db
         self._settings = settings
         self._announcer = announcer
         self._payment_check = payment_check
         self._watch = watch
+        self._close = close_checkouts
         self._add_up = Adding(db)
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = asyncio.Event()
@@ -55,6 +58,7 @@ class PaymentsWorker:
             asyncio.create_task(self._every(self._settings.announce_poll, self._announcer.deliver)),
             asyncio.create_task(self._every(self._settings.check_poll, self._ask_ahead)),
             asyncio.create_task(self._every(self._settings.statements_poll, self._look_for_statements)),
+            asyncio.create_task(self._every(CLOSE_EVERY, self._close_checkouts)),
             asyncio.create_task(self._every(CLEAN_EVERY, self._clean)),
         ]
 
@@ -90,6 +94,9 @@ class PaymentsWorker:
 
     async def _ask_ahead(self) -> None:
         await self._payment_check.ask_ahead()
+
+    async def _close_checkouts(self) -> None:
+        await self._close()
 
     async def _clean(self) -> None:
         kept = timedelta(days=self._settings.keep_announcements_days)

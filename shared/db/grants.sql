@@ -68,6 +68,7 @@ GRANT SELECT, DELETE ON replan_wanted TO dunnock_scheduler;  -- sweeps what a di
 
 -- payments: the money; cancels and releases reminders; settles invoices.
 GRANT SELECT, INSERT, UPDATE, DELETE ON source, statement_file TO dunnock_payments;
+GRANT SELECT, INSERT, DELETE ON checkout TO dunnock_payments;
 GRANT INSERT, UPDATE (body) ON payment_event TO dunnock_payments;  -- what was said stays; the evidence is forgotten in time
 GRANT INSERT, UPDATE ON payment TO dunnock_payments;
 GRANT INSERT, UPDATE, DELETE ON allocation TO dunnock_payments;

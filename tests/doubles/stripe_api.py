@@ -49,6 +49,7 @@ class StripeApi:
     tell: Tell | None = None
     page: str | None = None
     paid: set[str] = field(default_factory=set)
+    expired: list[str] = field(default_factory=list)
     _answers: dict[str, tuple[bytes, int, Any]] = field(default_factory=dict)
     release: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -65,12 +66,25 @@ class StripeApi:
         body, headers = await whole_body(receive), dict(scope["headers"])
         if scope["path"] == "/v1/checkout/sessions":
             await self._create(body, headers, send)
+        elif scope["path"].endswith("/expire"):
+            await self._expire(scope["path"].split("/")[-2], headers, send)
         elif scope["path"].startswith("/c/pay/") and scope["method"] == "POST":
             await self._pay(scope["path"].rsplit("/", 1)[1], send)
         elif scope["path"].startswith("/c/pay/"):
             await self._show(scope["path"].rsplit("/", 1)[1], send)
         else:
             await answer(send, 204)  # a browser's wish for an icon
+
+    async def _expire(self, name: str, headers: dict[bytes, bytes], send: Any) -> None:
+        if self.troubles:
+            await _json(send, int(self.troubles.pop(0)), {"error": {"type": "api_error"}})
+        elif headers.get(b"authorization") != f"Bearer {KEY}".encode():
+            await _json(send, 401, Wrong("api_key_invalid").body)
+        elif name not in self.sessions or name in {*self.paid, *self.expired}:
+            await _json(send, 400, Wrong("not_open").body)
+        else:
+            self.expired.append(name)
+            await _json(send, 200, {"id": name, "object": "checkout.session", "status": "expired"})
 
     async def _create(self, body: bytes, headers: dict[bytes, bytes], send: Any) -> None:
         key = headers.get(b"idempotency-key", b"").decode()

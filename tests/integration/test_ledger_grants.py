@@ -46,7 +46,7 @@ CHANNELS = ("channel", "channel_group", "channel_stat", "provider", "provider_st
 READS = {
     SCHEDULER: f"{EVERYBODY_READS} picture_version replan_wanted",
     DISPATCHER: f"{EVERYBODY_READS} http_api picture_version replan_wanted",
-    PAYMENTS: f"{EVERYBODY_READS} source statement_file webhook_endpoint outbound_event outbound_delivery outbound_cursor",
+    PAYMENTS: f"{EVERYBODY_READS} checkout source statement_file webhook_endpoint outbound_event outbound_delivery outbound_cursor",
     SANDBOX: (
         "attempt business_clock event hold installment invoice outbound_cursor outbound_delivery payment_check promise reminder"
         " webhook_endpoint"
@@ -98,7 +98,18 @@ WRITES: dict[str, dict[str, dict[str, str]]] = {
     },
     PAYMENTS: {
         "INSERT": dict.fromkeys(
-            ("allocation", "event", "hold", "idempotency", "payment", "payment_event", "promise", *FILED, *ANNOUNCED),
+            (
+                "allocation",
+                "checkout",
+                "event",
+                "hold",
+                "idempotency",
+                "payment",
+                "payment_event",
+                "promise",
+                *FILED,
+                *ANNOUNCED,
+            ),
             ALL,
         ),
         "UPDATE": {
@@ -112,7 +123,7 @@ WRITES: dict[str, dict[str, dict[str, str]]] = {
             "promise": "state",
             "reminder": MOVES,
         },
-        "DELETE": dict.fromkeys(("allocation", "idempotency", *FILED, *ANNOUNCED), ALL),
+        "DELETE": dict.fromkeys(("allocation", "checkout", "idempotency", *FILED, *ANNOUNCED), ALL),
     },
     SANDBOX: {"UPDATE": {"business_clock": ALL}},
 }

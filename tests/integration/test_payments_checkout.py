@@ -11,6 +11,7 @@ import pytest
 from services.payments.adapters.stripe_checkout import StripeCheckout
 from services.payments.domain.checkout import NotOpened, Purchase, ask
 from services.payments.domain.source_settings import Checkout
+from services.payments.handlers.close_checkouts import CloseCheckouts
 from shared.outgoing import LOOPBACK, Allowed, Guard, guarded_client
 from tests import factories
 from tests.doubles.stripe_api import KEY, StripeApi, early_in_the_half_hour, stripe_api
@@ -212,6 +213,71 @@ async def test_a_provider_that_never_answers_does_not_keep_the_customer_waiting(
         await pages(settings, ask(purchase, 1_800_000_000))
     await pages.close()
     assert len(set(stripe.keys)) == 1
+
+
+@pytest.fixture
+async def close(shop: Payments) -> AsyncIterator[CloseCheckouts]:
+    pages = StripeCheckout(guarded_client(Guard(Allowed.parse(LOOPBACK)), timeout=2.0))
+    yield CloseCheckouts(shop.db, pages)
+    await pages.close()
+
+
+async def left(shop: Payments) -> list[str]:
+    return [row[0] for row in await shop.owner.fetch("SELECT session FROM checkout ORDER BY session")]
+
+
+async def test_a_page_for_more_than_is_owed_is_closed_and_the_others_stay(
+    shop: Payments, stripe: StripeApi, close: CloseCheckouts
+) -> None:
+    await configure(shop, stripe.settings())
+    paid, partly, owed, dropped = [await factories.invoice(shop.owner) for _ in range(4)]
+    for made in (paid, partly, owed, dropped):
+        await click(shop, made)
+    assert await close() == 0
+    await shop.say(event("confirmed", "p1", "100.00", invoice_id=paid.ref))
+    await shop.say(event("confirmed", "p2", "40.00", invoice_id=partly.ref))
+    await shop.owner.execute("UPDATE invoice SET closed_as = 'void', closed_at = now() WHERE id = $1", dropped.id)
+
+    assert await close() == 3
+    assert stripe.expired == ["cs_test_1", "cs_test_2", "cs_test_4"]
+    assert await left(shop) == ["cs_test_3"]
+
+
+async def test_a_page_that_took_the_money_itself_is_forgotten_without_harm(
+    shop: Payments, stripe: StripeApi, close: CloseCheckouts
+) -> None:
+    await configure(shop, stripe.settings())
+    await click(shop, await factories.invoice(shop.owner))
+    stripe.paid.add("cs_test_1")
+    await stripe.tell_paid("cs_test_1")
+    assert (await close(), stripe.expired, await left(shop)) == (1, [], [])
+
+
+async def test_what_cannot_be_closed_is_told_and_tried_again_until_it_has_ended_by_itself(
+    shop: Payments, stripe: StripeApi, close: CloseCheckouts, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await configure(shop, stripe.settings())
+    made = await factories.invoice(shop.owner)
+    await click(shop, made)
+    await shop.say(event("confirmed", "p1", "100.00", invoice_id=made.ref))
+    stripe.troubles += [500, 429]
+    assert [await close() for _ in range(3)] == [0, 0, 1]
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("checkout_not_closed") == 2
+    assert "sk_test" not in said.out + said.err
+
+    old = "INSERT INTO checkout SELECT 'cs_old', id, $1, 1, now() - interval '3 hours' FROM source WHERE ref = 'stripe'"
+    await shop.owner.execute(old, made.id)
+    assert (await close(), await left(shop)) == (0, [])
+
+
+async def test_two_clicks_on_one_page_are_one_to_close(shop: Payments, stripe: StripeApi) -> None:
+    await early_in_the_half_hour()
+    await configure(shop, stripe.settings())
+    made = await factories.invoice(shop.owner)
+    await click(shop, made)
+    await click(shop, made)
+    assert await left(shop) == ["cs_test_1"]
 
 
 @pytest.mark.parametrize(

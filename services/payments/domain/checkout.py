@@ -1,8 +1,8 @@
 """What a page to pay on is opened for: exactly what is owed of one invoice, now.
 
 True here: whoever clicks twice in the same half hour of the clock, for the same amount and in the same language, comes to
-the same page and can pay it once; a page that nobody used closes after about an hour at most, so that an old one does
-not take money that is no longer owed. Pure.
+the same page and can pay it once; a page whose amount is no longer owed is closed, and one that nobody used closes by
+itself after about an hour at most, so that an old one does not take money that is no longer owed. Pure.
 """
 
 import hashlib
@@ -41,15 +41,30 @@ class Asked:
     key: str
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A page's address, on the origin that the settings name, and what its provider calls it."""
+
+    url: str
+    session: str
+
+
 class NotOpened(Exception):
     """No page to pay on; the text is for the operator, without a secret."""
 
 
-class CheckoutPages(Protocol):
-    """Who opens them."""
+class NotClosed(Exception):
+    """Nobody knows whether the page still takes money; as above."""
 
-    async def __call__(self, settings: Checkout, asked: Asked) -> str:
-        """The page's address, on the origin that the settings name. Raises NotOpened."""
+
+class CheckoutPages(Protocol):
+    """Who opens and closes them."""
+
+    async def __call__(self, settings: Checkout, asked: Asked) -> Opened:
+        """Raises NotOpened."""
+
+    async def end(self, settings: Checkout, session: str) -> None:
+        """From now on it takes no money; what it has taken stays. Raises NotClosed."""
 
 
 def ask(purchase: Purchase, now: float) -> Asked:

@@ -5,7 +5,6 @@ operator (a metric and the log) and to the customer, who can still pay by transf
 """
 
 import time
-from decimal import Decimal
 
 import prometheus_client
 import structlog
@@ -41,19 +40,15 @@ class OpenCheckout:
             return Refused("checkout")
         if before.today >= self._actions:
             return Refused("too_often")
-        source, config = found
         try:
             page = f"{self._public_url}/pay/{token}"
             purchase = Purchase(owed.ref, owed.number, owed.open_amount, owed.currency, language, page)
-            url = await self._pages(Checkout.model_validate(config), ask(purchase, time.time()))
+            opened = await self._pages(Checkout.model_validate(found.config), ask(purchase, time.time()))
         except (NotOpened, ValueError) as error:
             OPENED.labels("failed").inc()
-            log.error("checkout_failed", source=source, invoice_id=owed.ref, reason=str(error))
+            log.error("checkout_failed", source=found.ref, invoice_id=owed.ref, reason=str(error))
             return Refused("checkout")
-        await self._note(owed.id, owed.open_amount, owed.currency)
-        OPENED.labels("opened").inc()
-        return url
-
-    async def _note(self, invoice_id: int, amount: Decimal, currency: str) -> None:
         async with self._db.connection() as connection:
-            await note_opened(connection, invoice_id, amount, currency)
+            await note_opened(connection, opened.session, found.id, owed.id, owed.open_amount, owed.currency)
+        OPENED.labels("opened").inc()
+        return opened.url
