@@ -1,8 +1,11 @@
 """The real servers that tests run on: brought up once a run, taken down at its end, however it ends."""
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
+import httpx._transports.default
 import pytest
 import structlog
 
@@ -30,7 +33,11 @@ PLAIN = structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlo
 
 
 def pytest_configure() -> None:
-    """By default a logged exception shows every frame's variables, which takes seconds and holds up the loop under test."""
+    """What takes longer than a test and is no part of any.
+
+    By default a logged exception shows every frame's variables, which takes seconds and holds up the loop under test, and
+    each httpx client reads the world's certificates again."""
+    httpx._transports.default.create_ssl_context = functools.cache(httpx.create_ssl_context)
     said = structlog.get_config()["processors"]
     structlog.configure(processors=[*said[:-1], PLAIN])
 
