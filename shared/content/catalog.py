@@ -63,7 +63,7 @@ class _Choice:
         spoken = self.channel == "voice"
         style = DateStyle.LONG if spoken or self.channel == "email" else DateStyle.MEDIUM
         values = variables(facts, self.locale, style, self.names, spoken=spoken)
-        if self.template.pictures:
+        if self.template.pictures and (facts.logo or not self.template.asks_first):
             return self._with_pictures(facts, values)
         rendered = self.template.render(values)
         if spoken:

@@ -25,6 +25,7 @@ RESERVED = {
 }
 SUFFIXES = {"image/png": "png", "image/jpeg": "jpg", "image/gif": "gif"}
 _SHOWN = re.compile(rf'src="cid:({NAME})"')
+_IF_LOGO = re.compile(r"\{%\s*if logo\s*%\}.*?\{%\s*(?:elif|else|endif)\b", re.DOTALL)
 _IMAGE = re.compile(r"""<img\b(?:[^>"']|"[^"]*"|'[^']*')*>""", re.IGNORECASE)
 _ALT = re.compile(r"""\balt\s*=\s*(?:"([^"]*)"|'([^']*)')""", re.IGNORECASE)
 
@@ -52,6 +53,11 @@ Pictures = Mapping[str, Picture]
 def named_in(html: str) -> tuple[str, ...]:
     """The pictures that this html may show."""
     return tuple(dict.fromkeys(_SHOWN.findall(html)))
+
+
+def asks_first(html: str) -> bool:
+    """Whether it shows pictures only inside `{% if logo %}`: without a logo there is nothing to look for."""
+    return not named_in(_IF_LOGO.sub("", html))
 
 
 def available(names: Iterable[str], facts: "MessageFacts", pictures: Pictures) -> Pictures:

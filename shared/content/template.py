@@ -17,7 +17,7 @@ from jinja2.runtime import Context
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 from shared.content.facts import Rendered, one_line
-from shared.content.pictures import named_in
+from shared.content.pictures import asks_first, named_in
 
 _FILTERS = (
     "abs",
@@ -122,6 +122,7 @@ class CompiledTemplate:
     html: Callable[[Mapping[str, Any]], str] | None
     wording: str = ""
     pictures: tuple[str, ...] = ()  # that its html may show
+    asks_first: bool = False  # and only where there is a logo
 
     def render(self, values: Mapping[str, Any]) -> Rendered:
         """Raises jinja2.TemplateError when a name is missing or the sandbox refuses an access."""
@@ -136,7 +137,8 @@ def compile_template(source: TemplateSource, wording: str = "") -> CompiledTempl
         _compiled(_PLAIN, "text", _ended(source.text)),
         None if source.html is None else _compiled(_MARKUP, "html", _ended(source.html)),
         wording,
-        () if source.html is None else named_in(source.html),
+        named_in(source.html or ""),
+        asks_first(source.html or ""),
     )
 
 

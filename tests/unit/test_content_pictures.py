@@ -10,7 +10,16 @@ from typing import Any, cast
 
 import pytest
 
-from shared.content import Attachment, Catalog, OwedInvoice, Picture, Rendered, TemplateSource, build_mail
+from shared.content import (
+    Attachment,
+    Catalog,
+    OwedInvoice,
+    Picture,
+    Rendered,
+    TemplateSource,
+    build_mail,
+    compile_template,
+)
 from shared.content.catalog import LANGUAGES, builtin_messages
 from shared.content.several import for_several
 from tests.doubles.outgoing import facts
@@ -193,6 +202,21 @@ def test_the_built_in_mails_show_the_creditors_logo_and_are_as_they_were_without
         assert (bare.pictures, linked.pictures, carried.pictures) == ((), (), (LOGO,))
         sources = [re.findall(r'<img src="([^"]*)"', one.html or "") for one in (bare, linked, carried)]
         assert sources == [[], ["https://x.test/logo.png"], [f"cid:{LOGO.content_id}"]]
+
+
+@pytest.mark.parametrize(
+    ("html", "first"),
+    [
+        ('{% if logo %}<img src="cid:logo" alt="">{% elif logo_url %}x{% endif %}', True),
+        ('{% if logo %}<p>{% if iban %}a{% endif %}<img src="cid:logo" alt=""></p>{% endif %}', False),
+        ('{% if logo %}a{% else %}<img src="cid:banner" alt="">{% endif %}', False),
+        ('{% if logo %}<img src="cid:logo" alt="">{% endif %}<img src="cid:logo" alt="">', False),
+        ('{% if not logo %}<img src="cid:logo" alt="">{% endif %}', False),
+    ],
+)
+def test_only_a_text_that_asks_for_the_logo_first_is_spared_the_search(html: str, first: bool) -> None:
+    assert compile_template(TemplateSource("s", "t", html)).asks_first is first
+    assert "src=" not in (rendered(html).html or "").replace(BANNER.content_id, "").replace('src="cid:"', "")
 
 
 def test_what_takes_long_to_draw_is_known_before() -> None:
