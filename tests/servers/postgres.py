@@ -42,7 +42,8 @@ def run(work: Coroutine[Any, Any, T]) -> T:
 def made_database(server: str, template: str = "template0") -> Iterator[str]:
     """The name of a new copy of the template, dropped at the end."""
     name = f"test_{secrets.token_hex(6)}"
-    run(execute(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
+    # By files: block by block through the log, as it is copied else, costs three times as much, before each test.
+    run(execute(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY'))
     try:
         yield name
     finally:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from shared.db.tether import PR_SET_PDEATHSIG, call
 
 STARTED_HERE = ("services", "services.scheduler", "services.dispatcher", "services.payments")
+ALSO_IMPORTED = ("sqlalchemy.dialects.postgresql.asyncpg", "alembic.command")  # when a database is first spoken to
 LARGEST = 1 << 17
 
 
@@ -55,6 +56,8 @@ def import_all() -> None:
     for package in STARTED_HERE:
         importlib.import_module(f"{package}.__main__")
         del sys.modules[f"{package}.__main__"]  # it is run, not imported
+    for module in ALSO_IMPORTED:
+        importlib.import_module(module)
     gc.collect()
     gc.freeze()  # else the first collection of each child copies all of it
 
