@@ -1,7 +1,8 @@
 """Documents: content-addressed files in an object store, written once, never changed.
 
 The key is the SHA-256 of the content, so the same file is stored once and a key never means two things. The object is
-on disk before its row: a row without its document cannot be, a document without a row is only waste.
+on disk before its row: a row without its document cannot be, a document without a row is only waste. A store that is
+away, full or closed to us is `Unavailable`: the same again may succeed later.
 """
 
 import asyncio
@@ -9,24 +10,27 @@ import hashlib
 import os
 import re
 import unicodedata
-from collections.abc import AsyncIterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote, urlsplit
 
 import obstore
-from obstore.exceptions import AlreadyExistsError
+import structlog
+from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import LocalStore, ObjectStore, from_url
 
-from shared.kernel.errors import NotFound, TooLarge
+from shared.kernel.errors import NotFound, TooLarge, Unavailable
 
 if TYPE_CHECKING:
     from obstore import GetResult
 
 MAX_BYTES = 20 * 1024 * 1024
 CHUNK = 256 * 1024
+
+log = structlog.get_logger("documents")
 
 _KEY = re.compile(r"[0-9a-f]{64}")
 _MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,62}/[a-z0-9][a-z0-9!#$&^_.+-]{0,62}")
@@ -53,20 +57,22 @@ class Documents:
         if len(content) > MAX_BYTES:
             raise TooLarge(f"the document is larger than {MAX_BYTES // 1024**2} MiB; send a smaller file")
         key = hashlib.sha256(content).hexdigest()
-        with suppress(AlreadyExistsError):
-            await obstore.put_async(self._store, _path(key), content, mode="create")
-        if self._folder:
-            await asyncio.to_thread(_sync, self._folder / _path(key))
+        with _answering():
+            with suppress(AlreadyExistsError):
+                await obstore.put_async(self._store, _path(key), content, mode="create")
+            if self._folder:
+                await asyncio.to_thread(_sync, self._folder / _path(key))
         return key
 
     async def open(self, key: str) -> Document:
         """The document in pieces; `NotFound` if there is none."""
         if not _KEY.fullmatch(key):
             raise NotFound("there is no such document")
-        try:
-            found = await obstore.get_async(self._store, _path(key))
-        except FileNotFoundError:
-            raise NotFound("there is no such document") from None
+        with _answering():
+            try:
+                found = await obstore.get_async(self._store, _path(key))
+            except FileNotFoundError:
+                raise NotFound("there is no such document") from None
         return Document(found.meta["size"], _chunks(found))
 
     async def get(self, key: str) -> bytes:
@@ -109,8 +115,20 @@ def _path(key: str) -> str:
 
 
 async def _chunks(found: "GetResult") -> AsyncIterator[bytes]:
-    async for chunk in found.stream(min_chunk_size=CHUNK):
-        yield bytes(chunk)
+    with _answering():
+        async for chunk in found.stream(min_chunk_size=CHUNK):
+            yield bytes(chunk)
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    try:
+        yield
+    except (BaseError, OSError) as error:
+        log.error("documents_unavailable", reason=str(error).partition("\n")[0][:300])
+        raise Unavailable(
+            "the store of documents does not answer or has no room; send the same request again"
+        ) from error
 
 
 def _sync(path: Path) -> None:

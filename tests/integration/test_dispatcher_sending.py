@@ -83,6 +83,26 @@ async def test_the_invoice_travels_with_its_document(dispatcher: Dispatcher) -> 
     assert ("invoice.pdf", pdf) == (attachment.get_filename(), attachment.get_content())
 
 
+async def test_a_delivery_waits_for_a_store_of_documents_that_is_away(dispatcher: Dispatcher, tmp_path: Path) -> None:
+    key = await dispatcher.documents.put(b"%PDF-1.7")
+    [file] = tmp_path.rglob(key)
+    away = file.rename(tmp_path / "away")
+    file.symlink_to(file)  # can be neither read nor called missing
+    _, reminder = await dispatcher.due("deliver-invoice", document_key=key, document_name="invoice.pdf")
+
+    await dispatcher.send(reminder)
+    for _ in range(4):
+        await dispatcher.queue_again(reminder)
+        await dispatcher.send(reminder)
+    assert ("pending", None) == await dispatcher.state(reminder)
+
+    away.replace(file)
+    await dispatcher.queue_again(reminder)
+    await dispatcher.send(reminder)
+    assert ("accepted", None) == await dispatcher.state(reminder)
+    assert len(dispatcher.mails()) == 1
+
+
 async def test_a_refused_recipient_bars_the_address_and_the_sms_says_why_it_comes(dispatcher: Dispatcher) -> None:
     _, reminder = await dispatcher.due(phone=PHONE)
     dispatcher.smtp.script["RCPT"] = "550 5.1.1 no such user"

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from shared.documents import MAX_BYTES, Documents, clean_filename, clean_media_type, content_disposition
-from shared.kernel.errors import NotFound, TooLarge
+from shared.kernel.errors import NotFound, TooLarge, Unavailable
 
 
 @pytest.fixture
@@ -44,6 +44,21 @@ async def test_too_large_a_document_is_refused(documents: Documents, tmp_path: P
     with pytest.raises(TooLarge, match="20 MiB"):
         await documents.put(b"x" * (MAX_BYTES + 1))
     assert stored(tmp_path) == []
+
+
+async def test_a_store_that_has_no_room_or_cannot_read_is_unavailable_and_no_bug(
+    documents: Documents, tmp_path: Path
+) -> None:
+    folder = tmp_path / "with blank" / "documents"
+    (folder / hashlib.sha256(b"x").hexdigest()[:2]).write_bytes(b"in the way")
+    with pytest.raises(Unavailable, match="store of documents"):
+        await documents.put(b"x")
+    key = await documents.put(b"y")
+    in_a_circle = folder / key[:2] / key
+    in_a_circle.unlink()
+    in_a_circle.symlink_to(in_a_circle)
+    with pytest.raises(Unavailable, match="store of documents"):
+        await documents.get(key)
 
 
 @pytest.mark.parametrize("key", ["0" * 64, "", "../../etc/passwd", "0" * 63 + "/"])

@@ -42,6 +42,7 @@ from shared.crash import crash_point
 from shared.db.engine import Database
 from shared.flow import FOREVER, MOST_TOGETHER
 from shared.kernel.caps import Caps
+from shared.kernel.errors import Unavailable
 from shared.ledger.send import Claim, Recorded, Wanted, carry, claim, give_back
 from shared.messages import BadMessage, RemindersDue
 from shared.routing import FRICTION
@@ -242,6 +243,9 @@ class ClaimAndSend:
         outcome: Outcome | None = None
         try:
             outcome, cost, within, wording = await self._hand_off(sender, claims, gate, answered_at)
+        except Unavailable as error:  # the store of documents: nobody's fault, so it is no try of the message
+            for each in claims:
+                self._recorder.put(recorded(each, NotSent(error.detail), RETRY_AFTER))
         except Exception as error:
             log.exception("message_not_made", reminder=one.reminder_id, step=one.step, channel=one.channel)
             for each in claims:
