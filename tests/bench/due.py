@@ -4,13 +4,13 @@ All of them are started once and wait while another one is measured. The baselin
 does not take what is theirs; what its idle processes use is counted with nobody.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from tests.bench import seed
 from tests.bench.figures import Figure, Goal, paired
-from tests.bench.processes import Child, end_soon, peak_resident, resident, started
+from tests.bench.processes import Child, end_soon, peak_resident, proportional, resident, started
 from tests.bench.sending import Sent, send
 from tests.bench.sizes import Sizes
 from tests.bench.stage import Ground, Stage, Wanted
@@ -18,6 +18,16 @@ from tests.servers.postgres import run
 
 OURS, THEIRS = "due", "due_baselines"
 CELERY_PROCESSES = (2, 4)
+SERVERS = {"postgres": "PostgreSQL, all its processes,", "beam.smp": "RabbitMQ"}
+
+
+@dataclass(slots=True)
+class Rounds:
+    """Runs that took turns."""
+
+    ours: list[Sent] = field(default_factory=list)
+    bare: list[Sent] = field(default_factory=list)
+    celery: list[Sent] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -75,30 +85,35 @@ def measure(stage: Stage, sizes: Sizes) -> list[Figure]:
 
 def _in_turns(there: Field, stack: ExitStack, amqp: str) -> list[Figure]:
     """First with one dispatcher, then with two."""
-    stage, sizes, database = there.stage, there.sizes, there.stage.address(OURS)
+    stage, database = there.stage, there.stage.address(OURS)
     pair = stage.services(Wanted("scheduler", database, amqp), Wanted("dispatcher", database, amqp))
     there.product = [child for child, _ in stack.enter_context(pair)]
-    scheduler, dispatcher = there.product
-    memory = {"scheduler at rest": resident(scheduler.pid), "dispatcher at rest": resident(dispatcher.pid)}
-    there.ours("warm-up", there.warm_up)
+    memory = _memory(there, "at rest", resident)
     there.bare_loop(there.warm_up)
     best = max(CELERY_PROCESSES, key=lambda processes: _celery_rate(there, processes))
-    one, bare, beside_one = [], [], []
-    for _ in range(sizes.repeats):
-        bare.append(there.bare_loop(sizes.mails))
-        one.append(there.ours("one dispatcher", sizes.mails))
-        beside_one.append(there.by_celery(best, sizes.celery_mails))
-    memory["dispatcher under load"] = peak_resident(dispatcher.pid)
-    memory["scheduler publishing"] = peak_resident(scheduler.pid)
+    there.ours("warm-up", there.warm_up)
+    one = _rounds(there, "one dispatcher", best, with_bare_loop=True)
+    memory += _memory(there, "under load", peak_resident)
     second, _ = stack.enter_context(stage.service("dispatcher", database, amqp))
     there.product.append(second)
     there.ours("warm-up", there.warm_up)
-    two, beside_two = [], []
+    return [*_figures(one, _rounds(there, "two dispatchers", best)), *memory]
+
+
+def _rounds(there: Field, who: str, processes: int, *, with_bare_loop: bool = False) -> Rounds:
+    rounds, sizes = Rounds(), there.sizes
     for _ in range(sizes.repeats):
-        two.append(there.ours("two dispatchers", sizes.mails))
-        beside_two.append(there.by_celery(best, sizes.celery_mails))
-    said = [Figure(name, value, "MB", n=sizes.mails) for name, value in memory.items()]
-    return [*_figures(one, bare, beside_one, two, beside_two), *said]
+        if with_bare_loop:
+            rounds.bare.append(there.bare_loop(sizes.mails))
+        rounds.ours.append(there.ours(who, sizes.mails))
+        rounds.celery.append(there.by_celery(processes, sizes.celery_mails))
+    return rounds
+
+
+def _memory(there: Field, when: str, of: Callable[[int], float]) -> list[Figure]:
+    found = {name: of(child.pid) for name, child in zip(("scheduler", "dispatcher"), there.product, strict=True)}
+    found |= {name: proportional(program) for program, name in SERVERS.items()}
+    return [Figure(f"{name} {when}", value, "MB", n=there.sizes.mails) for name, value in found.items()]
 
 
 def _celery_rate(there: Field, processes: int) -> float:
@@ -125,16 +140,18 @@ def _workers(stage: Stage, processes: int) -> Iterator[tuple[Child, Child]]:
             yield workers, feeder
 
 
-def _figures(
-    one: list[Sent], bare: list[Sent], beside_one: list[Sent], two: list[Sent], beside_two: list[Sent]
-) -> list[Figure]:
-    n, rate, cpu = one[0].mails, "mails/s", "CPU s/1000"
+def _figures(one: Rounds, two: Rounds) -> list[Figure]:
+    n, rate, cpu = one.ours[0].mails, "mails/s", "CPU s/1000"
+    ours, bare, celery = one.ours, one.bare, one.celery
+    faster = _rates(two.ours), _rates(two.celery)
     return [
-        paired("due -> sent, one dispatcher, against a bare loop", rate, _rates(one), _rates(bare), Goal(">=", 0.6), n),
-        paired("  its CPU", cpu, _costs(one), _costs(bare), Goal("<=", 1.6), n),
-        paired("due -> sent, one dispatcher, against Celery", rate, _rates(one), _rates(beside_one), Goal(">=", 5), n),
-        paired("  its CPU", cpu, _costs(one), _costs(beside_one), Goal("<=", 0.2), n),
-        paired("due -> sent, two dispatchers, against Celery", rate, _rates(two), _rates(beside_two), Goal(">=", 8), n),
+        paired(
+            "due -> sent, one dispatcher, against a bare loop", rate, _rates(ours), _rates(bare), Goal(">=", 0.6), n
+        ),
+        paired("  its CPU", cpu, _costs(ours), _costs(bare), Goal("<=", 1.6), n),
+        paired("due -> sent, one dispatcher, against Celery", rate, _rates(ours), _rates(celery), Goal(">=", 5), n),
+        paired("  its CPU", cpu, _costs(ours), _costs(celery), Goal("<=", 0.2), n),
+        paired("due -> sent, two dispatchers, against Celery", rate, *faster, Goal(">=", 8), n),
     ]
 
 

@@ -18,7 +18,7 @@ from tests.bench.stage import API_KEY, Ground, Stage, Wanted
 from tests.servers.postgres import run
 
 CHUNK = 256 * 1024
-LONGEST = 900.0
+LONGEST = 2400.0
 TABLES = ("customer", "contact_point", "invoice", "installment", "reminder", "event")
 EMPTY = f"TRUNCATE {', '.join(TABLES)}, attempt, hold, payment, allocation, suppression, customer_contact CASCADE"
 COLUMNS = """
