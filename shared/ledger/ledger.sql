@@ -178,7 +178,8 @@ $$;
 
 -- What is due, the longest due first, as long as there is room in the queue.
 CREATE OR REPLACE FUNCTION queue_due(p_now timestamptz, p_limit integer, p_max_queued integer)
-RETURNS TABLE (id bigint, state text, urgent boolean, repeats boolean) LANGUAGE plpgsql AS
+RETURNS TABLE (id bigint, state text, urgent boolean, repeats boolean)
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS
 $$
 #variable_conflict use_column
 DECLARE

@@ -2,6 +2,9 @@
 
 True here: what a claim answers as `claimed` is this worker's alone, and is all that the message may say. No word of a
 provider, whatever bytes it has, keeps an outcome out of the database.
+
+What there is one of for each message is a tuple: its fields are the columns that a call hands over, and a frozen dataclass
+costs several times as much to make.
 """
 
 import re
@@ -18,8 +21,7 @@ from shared.kernel.caps import Caps
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """What the look expects for a reminder. `channel` None: it found no way, and `reason` says why. Those with one number
     in `together` shall ride on one message. `caps`: of its own flow, beside those for all."""
 
@@ -36,7 +38,7 @@ class Wanted:
 
 class Claim(NamedTuple):
     """`verdict`: claimed, cancelled, skipped, failed, moved, late, capped or giveback. The rest is what the message
-    says. A tuple, because a frozen dataclass of so many fields costs ten times as much to make."""
+    says."""
 
     reminder_id: int
     verdict: str
@@ -76,8 +78,7 @@ class Claim(NamedTuple):
     business_at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Recorded:
+class Recorded(NamedTuple):
     """What became of an attempt. `outcome`: accepted, unknown, rejected, notsent, missed, deferred or broken. `cost`: of
     the message as it went; None: what the route reckoned with. `wording`: the text that it was made of."""
 
@@ -121,18 +122,21 @@ async def claim(
 ) -> list[Claim]:
     """Take t0 = monotonic() before this call: the hand-off window runs from there. Right after it, before anything is
     handed over, `carry` what goes in one message."""
-    limits = [caps.within(w.caps) for w in wanted]
+    if not wanted:
+        return []
+    ids, channels, contacts, providers, costs, alternatives, reasons, together, own = zip(*wanted, strict=True)
+    limits = [caps.within(each) for each in own]
     rows = await connection.fetch(
         "SELECT * FROM claim($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         now,
-        [w.reminder_id for w in wanted],
-        [w.channel for w in wanted],
-        [w.contact_point_id for w in wanted],
-        [w.provider for w in wanted],
-        [w.cost for w in wanted],
-        [w.alternatives for w in wanted],
-        [w.reason for w in wanted],
-        _unless_none([w.together for w in wanted]),
+        ids,
+        channels,
+        contacts,
+        providers,
+        costs,
+        alternatives,
+        reasons,
+        _unless_none(together),
         worker,
         lease,
         _unless_none([limit.per_day for limit in limits]),
@@ -142,7 +146,7 @@ async def claim(
     return [Claim._make(row) for row in rows]
 
 
-def _unless_none(values: list[Any]) -> list[Any] | None:
+def _unless_none(values: Sequence[Any]) -> Sequence[Any] | None:
     return None if all(value is None for value in values) else values
 
 
@@ -179,19 +183,22 @@ async def record(
     now: datetime | None = None,
 ) -> list[int]:
     """Invoices to hand to `request_replan` (usually none)."""
+    if not outcomes:
+        return []
+    ids, fences, kinds, refs, details, retries, suppress, within, costs, wordings = zip(*outcomes, strict=True)
     late: list[int] = await connection.fetchval(
         "SELECT record($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
         now,
-        [o.reminder_id for o in outcomes],
-        [o.fence for o in outcomes],
-        [o.outcome for o in outcomes],
-        [storable(o.provider_ref) for o in outcomes],
-        [storable(o.detail) for o in outcomes],
-        [o.retry_in for o in outcomes],
-        [o.suppress for o in outcomes],
-        [o.receipt_within for o in outcomes],
-        [o.cost for o in outcomes],
-        [o.wording for o in outcomes],
+        ids,
+        fences,
+        kinds,
+        [storable(ref) for ref in refs],
+        [storable(detail) for detail in details],
+        retries,
+        suppress,
+        within,
+        costs,
+        wordings,
         missed_limit,
         deferred_limit,
         broken_limit,

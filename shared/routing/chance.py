@@ -8,6 +8,7 @@ What must stay true:
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 REACHES, MOVES = 0.9, 0.2  # of a contact of which nobody knows anything
@@ -28,6 +29,7 @@ NOTHING = Evidence()
 Chances = Callable[[str], float]
 
 
+@lru_cache(4096)
 def chance(own: Evidence, group: Evidence = NOTHING, overall: Evidence = NOTHING) -> float:
     """Two Beta estimates, each with the wider group's as its prior, multiplied."""
     reaches, moves = REACHES, MOVES

@@ -134,7 +134,10 @@ def route(
 
 
 def _weighed(key: RankKey, candidate: Candidate, chance: float, friction: Decimal) -> tuple[RankKey, Candidate]:
-    return (key[0], float(candidate.cost + friction) / chance, *key[2:]), candidate._replace(chance=chance)
+    preferred, _, position, priority, _ = key
+    channel, point, provider, cost, _ = candidate
+    weighed = float(cost + friction) / chance
+    return (preferred, weighed, position, priority, point), Candidate(channel, point, provider, cost, chance)
 
 
 def _used(attempted: Iterable[Attempted]) -> dict[tuple[str, int], AttemptState]:

@@ -1,7 +1,6 @@
 """The sentences of the protocol, one test each; `ledger_mutants` shows that each can fail."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -104,7 +103,7 @@ async def test_a_claim_gives_back_a_way_that_was_refused_after_the_look(world: W
 
 async def test_what_rides_on_one_message_counts_once(world: World) -> None:
     await world.due()
-    wanted = [replace(one, together=1) for one in await look(world.db, world.messages)]
+    wanted = [one._replace(together=1) for one in await look(world.db, world.messages)]
     claims = await claim(world.db, wanted, worker="one", lease=LEASE, caps=Caps(per_day=1), now=world.now)
     assert {each.verdict for each in claims} == {"claimed"}
     assert len(claims) > 2

@@ -16,13 +16,13 @@ async def test_no_more_than_two_rounds_of_a_provider_that_was_not_measured_yet()
     assert 0 == await lane.take(1, patience=0.01)
 
 
-async def test_a_fast_provider_may_have_ten_rounds_under_way() -> None:
+async def test_a_fast_provider_may_have_twenty_rounds_under_way() -> None:
     lane = Lane(concurrency=10, window=2.0)
     for _ in range(200):
         assert 1 == await lane.take(1, patience=0.1)
         lane.give_back(seconds=0.002)
 
-    assert 100 == lane.capacity
+    assert 200 == lane.capacity
 
 
 async def test_a_slow_provider_is_held_to_its_connections_so_that_nothing_waits_past_the_window() -> None:

@@ -10,7 +10,7 @@ whoever cancels a handler cancels none.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -166,8 +166,9 @@ class ClaimAndSend:
         finally:
             sender.lane.give_back(len(batch) - len(claimed))
         gate = Gate(began, self._windows.handoff_window, self._windows.connect_timeout, sender.terms.timeout)
-        for claims in claimed:
-            self._own(self._send(sender, claims, gate, answers.get(claims[0].contact_point_id or 0)))
+        waiting = iter([(claims, answers.get(claims[0].contact_point_id or 0)) for claims in claimed])
+        for _ in range(min(len(claimed), sender.lane.concurrency)):
+            self._own(self._send_all(sender, waiting, gate))
 
     async def _answers(self, sender: Sender, batch: Sequence[Message]) -> Mapping[int, datetime]:
         """When who gets these last wrote, where the channel heeds it. An answer that comes now only adds to it."""
@@ -236,10 +237,15 @@ class ClaimAndSend:
         alone = found.pop(None, [])
         return [(one,) for one in alone] + [by_severity(rows, self._cards.known) for rows in found.values()]
 
-    async def _send(
-        self, sender: Sender, claims: Sequence[Claim], gate: Gate, answered_at: datetime | None = None
+    async def _send_all(
+        self, sender: Sender, waiting: Iterator[tuple[Sequence[Claim], datetime | None]], gate: Gate
     ) -> None:
-        one, began = claims[0], monotonic()
+        """One after the other; as many of these share a batch as the provider has connections."""
+        for claims, answered_at in waiting:
+            await self._send(sender, claims, gate, answered_at)
+
+    async def _send(self, sender: Sender, claims: Sequence[Claim], gate: Gate, answered_at: datetime | None) -> None:
+        one = claims[0]
         outcome: Outcome | None = None
         try:
             outcome, cost, within, wording = await self._hand_off(sender, claims, gate, answered_at)
@@ -257,7 +263,7 @@ class ClaimAndSend:
             for rider in claims[1:]:
                 self._recorder.put(recorded(rider, outcome, self._retry(sender), NOTHING, within, wording))
         finally:
-            held = monotonic() - began
+            held = monotonic() - gate.claimed_at
             sender.lane.give_back(seconds=held if isinstance(outcome, Accepted) else None, held=held)
         if outcome is not None:
             await self._tell(sender, outcome)

@@ -12,7 +12,7 @@ import random
 from contextlib import suppress
 from time import monotonic
 
-ROUNDS_LEAST, ROUNDS_FIRST, ROUNDS_MOST = 1, 2, 10
+ROUNDS_LEAST, ROUNDS_FIRST, ROUNDS_MOST = 1, 2, 20
 SMOOTHING = 0.05
 STALLED = 1.0  # seconds without a free slot, after which a lane counts as slow before it was measured
 SOON, LONGEST = 1.0, 60.0  # seconds that what finds no slot waits, at least and at most

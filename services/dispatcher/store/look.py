@@ -8,6 +8,7 @@ from services.dispatcher.domain.expected import Looked
 from shared.routing import Attempted, ContactKind, ContactPoint, Evidence
 from shared.states import AttemptState
 
+# In the order of Looked.
 LOOK = """
 SELECT r.id, i.customer_id, i.creditor_id, r.flow_version_id, r.step, r.leg, r.send_until, i.document_key, u.preferred_channel,
        coalesce(u.timezone, c.timezone) AS timezone, coalesce(u.country, c.country) AS country,
@@ -47,41 +48,16 @@ async def look(connection: asyncpg.Connection, ids: Sequence[int]) -> list[Looke
 
 
 def _looked(row: asyncpg.Record) -> Looked:
-    (
-        key,
-        customer_id,
-        creditor_id,
-        flow_version_id,
-        step,
-        leg,
-        send_until,
-        document_key,
-        preferred,
-        timezone,
-        country,
-        now,
-        points,
-        attempts,
-        evidence,
-    ) = row
+    *own, points, attempts, evidence = row
     points = points or ()
-    return Looked(
-        id=key,
-        customer_id=customer_id,
-        creditor_id=creditor_id,
-        flow_version_id=flow_version_id,
-        step=step,
-        leg=leg,
-        send_until=send_until,
-        document_key=document_key,
-        preferred_channel=preferred,
-        timezone=timezone,
-        country=country,
-        now=now,
-        points=[_point(*values) for *values, _ in points],
-        suppressed={(values[0], channel): reason for *values, bars in points for channel, reason in bars or ()},
-        attempts=[Attempted(channel, point, AttemptState(state)) for channel, point, state in attempts or ()],
-        evidence={channel: Evidence(*counts) for channel, *counts in evidence or ()},
+    return Looked._make(
+        (
+            *own,
+            [_point(*values) for *values, _ in points],
+            {(values[0], channel): reason for *values, bars in points for channel, reason in bars or ()},
+            [Attempted(channel, point, AttemptState(state)) for channel, point, state in attempts or ()],
+            {channel: Evidence(*counts) for channel, *counts in evidence or ()},
+        )
     )
 
 
