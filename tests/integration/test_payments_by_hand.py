@@ -13,8 +13,10 @@ import pytest
 from services.payments.adapters.folder import Folder
 from services.payments.adapters.http_poll import HttpAsker
 from services.payments.adapters.registry import reader_of
+from services.payments.adapters.stripe_checkout import StripeCheckout
 from services.payments.domain.matching import Rules
 from services.payments.handlers.check_payments import PaymentCheck
+from services.payments.handlers.close_checkouts import CloseCheckouts
 from services.payments.handlers.deliver_announcements import Announcer
 from services.payments.handlers.poller import Poller
 from services.payments.handlers.reconcile import reconcile
@@ -233,7 +235,8 @@ async def test_the_worker_reconciles_and_forgets_old_answers(erp: Payments) -> N
     announcer = Announcer(erp.db, httpx.AsyncClient(), 1.0)
     check = PaymentCheck(erp.db, Poller(HttpAsker(httpx.AsyncClient())), timedelta(0))
     watch = Watch(PaymentRecorder(erp.db, timedelta(0)), Rules(), reader_of, None, lambda _: Folder(Path()))
-    worker = PaymentsWorker(erp.db, PaymentsSettings(reconcile_seconds=0.05), announcer, check, watch)
+    close = CloseCheckouts(erp.db, StripeCheckout(httpx.AsyncClient()))
+    worker = PaymentsWorker(erp.db, PaymentsSettings(reconcile_seconds=0.05), announcer, check, watch, close)
     await worker.start()
     try:
         async with asyncio.timeout(10):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.embedded import ROOT
+from tests.servers.warm import ROOT
 
 REQUIRED = {
     "DUNNOCK_DATABASE_URL": "postgresql://app:hunter2@127.0.0.1:1/dunnock",  # nobody answers there

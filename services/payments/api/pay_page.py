@@ -147,7 +147,7 @@ async def _with_facts(token: str, parts: PaymentsParts) -> tuple[Owed, PageFacts
         if owed is None:
             return None
         found = await checkout_of(connection, owed.creditor_ref)
-        return owed, await page_facts(connection, owed.id), found and str(found.config["page"])
+        return owed, await page_facts(connection, owed.id), str(found.config["page"]) if found else None
 
 
 async def _find(token: str, parts: PaymentsParts) -> Owed | None:
