@@ -3,6 +3,7 @@
 import pytest
 from pydantic import Field, SecretStr
 
+from services.dispatcher.adapters.bounce_receiver import BounceConfig
 from services.dispatcher.adapters.twilio_account import TwilioConfig
 from services.dispatcher.adapters.voice_twilio import VoiceConfig
 from services.dispatcher.adapters.whatsapp_twilio import WhatsAppConfig
@@ -112,6 +113,7 @@ def test_a_malformed_setting_is_named_without_its_value(
         ("DUNNOCK_CREDITOR_EMAIL_FROM", "hunter2", DefaultCreditor, "billing@example.com"),
         ("DUNNOCK_EMAIL_FROM", "Acme <hunter2@example.com>", DispatcherSettings, "billing@example.com"),
         ("DUNNOCK_MAIL_DOMAIN", "https://hunter2.example.com", DispatcherSettings, "mail.example.com"),
+        ("DUNNOCK_BOUNCE_LISTEN", "hunter2", BounceConfig, "127.0.0.1:2525"),
         ("DUNNOCK_TWILIO_ACCOUNT_SID", "hunter2", TwilioConfig, "AC and 32 characters"),
         ("DUNNOCK_TWILIO_SMS_FROM", "+0 hunter2", TwilioConfig, "+4915112345678"),
         ("DUNNOCK_TWILIO_VOICE_FROM", "hunter2", VoiceConfig, "+4915112345678"),

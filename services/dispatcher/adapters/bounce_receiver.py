@@ -186,5 +186,5 @@ def _detail(bounce: Bounce) -> str:
 def _host_and_port(listen: str) -> tuple[str, int]:
     host, _, port = listen.rpartition(":")
     if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"DUNNOCK_BOUNCE_LISTEN must look like 127.0.0.1:2525, not {listen!r}")
+        raise ValueError("must be written as 127.0.0.1:2525")
     return host.strip("[]"), int(port)
