@@ -138,6 +138,26 @@ async def six_hours_pass(world: World, _reminder: int) -> None:
     await world.dispatcher.owner.execute("SELECT expire_receipts(business_now() + interval '7 hours', 10)")
 
 
+async def told(world: World) -> None:
+    """The dispatcher has the channel's standing of now; receipts are expected within six hours from whom promises them."""
+    items = (await world.dispatcher.http.get("/v1/channels")).json()["items"]
+    [found] = [item for item in items if item["channel"] == world.channel]
+    body: dict[str, Any] = {"providers": [{"provider": one["provider"]} for one in found["providers"]]}
+    if found["promises_receipts"]:
+        body["fallback_after"] = "PT6H"
+    answer = await world.dispatcher.http.put(f"/v1/channels/{world.channel}", json=body)
+    assert answer.status_code == 200, answer.text
+
+
+async def stopped(world: World, _reminder: int) -> None:
+    """The provider, for the whole deployment: which is noted a moment after the message."""
+    await world.dispatcher.until(
+        "SELECT EXISTS (SELECT FROM provider_state WHERE channel = $1 AND open_until > clock_timestamp())",
+        world.channel,
+    )
+    await told(world)
+
+
 TAKEN = later(nothing)
 TWILIO_HANGS = (lambda world: setattr(world.dispatcher.twilio, "hang", True), nothing)
 API_HANGS = (lambda world: setattr(world.api, "hang", True), nothing)
@@ -175,7 +195,7 @@ def messages(bad_number: str, dead: str, blocked: str, missed: str, read: bool) 
         What.MISSED: later(lambda world, one: world.message(one, "undelivered", missed)),
         What.UNWANTED: later(lambda world, one: world.message(one, "failed", blocked)),
         What.NO_RECEIPT: NO_RECEIPT,
-        What.MISCONFIGURED: twilio_says(401, 20003),
+        What.MISCONFIGURED: (twilio_says(401, 20003)[0], stopped),
     }
 
 
@@ -194,7 +214,7 @@ HAPPENS: dict[str, dict[What, tuple[Before, After]]] = {
         What.MISSED: later(lambda world, _: world.bounced("4.2.2", "mailbox full")),
         What.UNWANTED: later(lambda world, one: world.postmark(one, "SpamComplaint")),
         What.NO_RECEIPT: NO_RECEIPT,
-        What.MISCONFIGURED: smtp_says("MAIL", "550 5.7.1 sender not allowed here"),
+        What.MISCONFIGURED: (smtp_says("MAIL", "550 5.7.1 sender not allowed here")[0], stopped),
     },
     "sms": messages("21211", dead="30005", blocked="21610", missed="30003", read=False),
     "rcs": messages("21211", dead="30006", blocked="63014", missed="63010", read=True),
@@ -211,7 +231,7 @@ HAPPENS: dict[str, dict[What, tuple[Before, After]]] = {
         What.MISSED: later(lambda world, one: world.call(one, "busy")),
         What.UNWANTED: later(wants_no_calls),
         What.NO_RECEIPT: NO_RECEIPT,
-        What.MISCONFIGURED: twilio_says(401, 20003),
+        What.MISCONFIGURED: (twilio_says(401, 20003)[0], stopped),
     },
     "push to an app": {
         What.TAKEN: TAKEN,
@@ -221,7 +241,7 @@ HAPPENS: dict[str, dict[What, tuple[Before, After]]] = {
         What.SERVER_ERROR: api_says(503),
         What.SILENCE: API_HANGS,
         What.NO_RECEIPT: NO_RECEIPT,
-        What.MISCONFIGURED: api_says(403, fcm("SENDER_ID_MISMATCH")),
+        What.MISCONFIGURED: (api_says(403, fcm("SENDER_ID_MISMATCH"))[0], stopped),
     },
     "push to a browser": {
         What.TAKEN: TAKEN,
@@ -245,15 +265,15 @@ HAPPENS: dict[str, dict[What, tuple[Before, After]]] = {
         What.MISSED: later(lambda world, one: world.word(one, "asleep")),
         What.UNWANTED: later(lambda world, one: world.word(one, "no more")),
         What.NO_RECEIPT: NO_RECEIPT,
-        What.MISCONFIGURED: api_says(401),
+        What.MISCONFIGURED: (api_says(401)[0], stopped),
     },
 }
 WORDS = {"ok": "delivered", "not ok": "undelivered", "gone": "invalid", "asleep": "missed", "no more": "opted_out"}
 
 
 @asynccontextmanager
-async def world_of(way: str, dsn: str, folder: Path) -> AsyncIterator[World]:
-    """A dispatcher with this channel and, where that fails, mails (texts, where it is the mails)."""
+async def world_of(way: str, dsn: str, amqp_url: str, folder: Path) -> AsyncIterator[World]:
+    """A dispatcher behind RabbitMQ with this channel and, where that fails, mails (texts, where it is the mails)."""
     channel = way.partition(" ")[0]
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(push_api() if channel == "push" else json_api(200, {"id": "m1"}))
@@ -263,12 +283,19 @@ async def world_of(way: str, dsn: str, folder: Path) -> AsyncIterator[World]:
             await further[0].probe()  # which gets the access token
         plain = [channel] if channel in ("sms", "rcs", "whatsapp", "voice") else ["sms"]
         dispatcher = await stack.enter_async_context(
-            running(dsn, folder, channels=["email", *plain], further=further, reporters=[PostmarkEvents(POSTMARK)])
+            running(
+                dsn,
+                folder,
+                channels=["email", *plain],
+                further=further,
+                reporters=[PostmarkEvents(POSTMARK)],
+                amqp_url=amqp_url,
+            )
         )
         world = World(dispatcher, channel, api)
         if channel == "http":
             await _describe(world)
-        await _expect_receipts(world)
+        await told(world)
         yield world
 
 
@@ -284,17 +311,6 @@ async def _describe(world: World) -> None:
     }
     answer = await world.dispatcher.http.put("/v1/channels/http/providers/acme", json=described)
     assert answer.status_code == 201, answer.text
-
-
-async def _expect_receipts(world: World) -> None:
-    """Within six hours, from whom promises them."""
-    items = (await world.dispatcher.http.get("/v1/channels")).json()["items"]
-    [found] = [item for item in items if item["channel"] == world.channel]
-    if found["promises_receipts"]:
-        providers = [{"provider": one["provider"]} for one in found["providers"]]
-        body = {"providers": providers, "fallback_after": "PT6H"}
-        answer = await world.dispatcher.http.put(f"/v1/channels/{world.channel}", json=body)
-        assert answer.status_code == 200, answer.text
 
 
 async def reminded(way: str, world: World) -> int:

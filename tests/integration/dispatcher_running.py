@@ -1,4 +1,5 @@
-"""The dispatcher on a real database, a real SMTP server and a double of Twilio; messages come from a bus in memory."""
+"""The dispatcher on a real database, a real SMTP server and a double of Twilio; messages come from a bus in memory, or from
+RabbitMQ."""
 
 import asyncio
 import contextlib
@@ -28,6 +29,7 @@ from services.dispatcher.settings import DispatcherSettings
 from services.dispatcher.wiring import Outside, build
 from services.doubles import free_port
 from shared.bus.memory import MemoryBus
+from shared.bus.rabbitmq import RabbitBus
 from shared.db.engine import Database
 from shared.documents import Documents
 from shared.flow import FOREVER, standard
@@ -54,7 +56,7 @@ class Dispatcher:
 
     owner: asyncpg.Connection
     http: httpx.AsyncClient
-    bus: MemoryBus
+    bus: MemoryBus | RabbitBus
     smtp: SmtpSink
     twilio: TwilioApi
     bounce_port: int
@@ -136,6 +138,7 @@ async def running(
     browsers: str = LOOPBACK,
     unsigned_per_day: int = 200,
     through: str | None = None,
+    amqp_url: str | None = None,
     **settings: Any,
 ) -> AsyncIterator[Dispatcher]:
     async with contextlib.AsyncExitStack() as stack:
@@ -145,7 +148,8 @@ async def running(
         stack.push_async_callback(owner_db.close)
         stack.push_async_callback(db.close)
         owner = await stack.enter_async_context(owner_db.connection())
-        bus, documents, port = MemoryBus(), Documents(f"file://{folder}"), free_port()
+        bus = MemoryBus() if amqp_url is None else RabbitBus(amqp_url)
+        documents, port = Documents(f"file://{folder}"), free_port()
         await bus.start()
         stack.push_async_callback(bus.close)
         account = TwilioConfig(

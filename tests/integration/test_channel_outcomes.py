@@ -1,4 +1,4 @@
-"""Each channel with each class of outcome, over the real queue and ledger: what becomes of the attempt and of the
+"""Each channel with each class of outcome, over RabbitMQ and the real ledger: what becomes of the attempt and of the
 reminder, which channel goes next, whether the address is barred, what it cost and what the timeline is told.
 
 A class has one consequence, whatever the channel (`USUAL`); where a channel differs, it stands in `UNUSUAL`, and what a
@@ -107,8 +107,10 @@ def test_every_channel_has_every_class_of_outcome_or_a_reason_why_not() -> None:
 
 
 @pytest.mark.parametrize("way", list(HAPPENS))
-async def test_each_class_of_outcome_has_its_consequence(database_dsn: str, tmp_path: Path, way: str) -> None:
-    async with world_of(way, database_dsn, tmp_path) as world:
+async def test_each_class_of_outcome_has_its_consequence(
+    database_dsn: str, fresh_amqp_url: str, tmp_path: Path, way: str
+) -> None:
+    async with world_of(way, database_dsn, fresh_amqp_url, tmp_path) as world:
         found = {what: await became(way, world, what) for what in What if what in HAPPENS[way]}
 
     assert {what: UNUSUAL.get((way, what), USUAL[what]) for what in found} == found
