@@ -1,6 +1,7 @@
 """Email against a real SMTP server: each stage of a failure, connections, TLS."""
 
 import asyncio
+import re
 import shutil
 import ssl
 import subprocess
@@ -25,6 +26,10 @@ from tests.doubles.outgoing import facts, open_gate, outgoing
 from tests.doubles.smtp_sink import DROP, HANG, SmtpSink, smtp_sink
 
 TO = "ana@customer.test"
+SIGNED = (
+    *("from", "reply-to", "to", "subject", "date", "message-id", "mime-version", "content-type"),
+    *("list-unsubscribe", "list-unsubscribe-post"),
+)
 
 
 def channel_to(port: int, query: str = "", **changes: Any) -> EmailSmtp:
@@ -59,6 +64,20 @@ async def test_the_mail_arrives_as_it_was_composed(email: EmailSmtp, sink: SmtpS
     assert "Ferretería Ñandú S.A." == mail["From"].addresses[0].display_name
     assert "Hola\r\n.punto\r\n" == cast(EmailMessage, mail.get_body(("plain",))).get_content()
     assert [b"%PDF-1.7 ..."] == [part.get_content() for part in mail.iter_attachments()]
+
+
+async def test_a_mail_comes_to_the_relay_as_a_signature_needs_it(email: EmailSmtp, sink: SmtpSink) -> None:
+    """DKIM: each header that is signed stands there once, the pair of RFC 8058 among them, and nothing makes a server
+    on the way encode it anew."""
+    file = Attachment("factura.pdf", "application/pdf", b"%PDF-1.7 " + bytes(range(256)), "digest-2")
+    await email.send(outgoing(TO, attachment=file), open_gate())
+
+    raw = cast(bytes, sink.mails[0].content)
+    names = [name.lower() for name in re.findall(rb"(?m)^([A-Za-z-]+):", raw.partition(b"\r\n\r\n")[0])]
+    assert dict.fromkeys(SIGNED, 1) == {name: names.count(name.encode()) for name in SIGNED}
+    assert raw.isascii()
+    assert b"\n" not in raw.replace(b"\r\n", b"")
+    assert max(map(len, raw.split(b"\r\n"))) <= 998
 
 
 @pytest.mark.parametrize(
