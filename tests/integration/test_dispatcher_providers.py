@@ -18,7 +18,9 @@ from services.dispatcher.adapters import registry
 from services.dispatcher.adapters.email_smtp import EmailSmtp, SmtpConfig
 from services.dispatcher.domain.outcomes import Accepted, NotSent, Outcome
 from services.dispatcher.domain.ports import Gate, Outgoing
+from services.dispatcher.handlers.senders import Senders
 from services.dispatcher.wiring import configured
+from shared.db.engine import Database
 from shared.flow import Flow
 from shared.routing import ContactKind
 from tests import factories
@@ -27,6 +29,7 @@ from tests.integration.dispatcher_running import PUBLIC, TOKEN, Dispatcher, runn
 
 PHONE = "+4915112345678"
 DELIVERED = {"MessageSid": "SM1", "MessageStatus": "delivered"}
+BLOCKED = "SELECT EXISTS (SELECT FROM pg_locks WHERE relation = 'channel'::regclass AND NOT granted)"
 CLOSED = "SELECT open_until IS NULL FROM provider_state WHERE channel = $1 AND name = $2"
 
 
@@ -176,6 +179,27 @@ async def test_a_provider_that_still_fails_is_left_alone_for_longer_each_time(
         await dispatcher.until("SELECT openings = 2 FROM provider_state WHERE channel = 'fax'")
         assert 55 < first < 61
         assert 115 < await dispatcher.owner.fetchval(pause) < 121
+
+
+async def test_a_look_that_began_before_a_provider_was_stopped_does_not_let_it_go_on(database_dsn: str) -> None:
+    db, owner = Database(database_dsn, role="dunnock_dispatcher"), Database(database_dsn)
+    senders = Senders(db, [Fax()], window=2.0)
+    await senders.register()
+    [fax] = senders
+    async with owner.transaction() as tx:
+        await tx.execute("LOCK TABLE channel IN ACCESS EXCLUSIVE MODE")  # which a look reads after the standings
+        looking = asyncio.create_task(senders.refresh())
+        async with asyncio.timeout(20):
+            while not await tx.fetchval(BLOCKED):
+                await asyncio.sleep(0.02)
+        await senders.heard(fax, NotSent("wrong password", misconfigured=True))
+    await looking
+
+    assert fax.wait > 0
+    await senders.refresh()
+    assert fax.wait > 0
+    await db.close()
+    await owner.close()
 
 
 async def test_a_channel_whose_only_provider_stands_still_waits_and_burns_no_other_channel(

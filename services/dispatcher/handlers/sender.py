@@ -30,6 +30,7 @@ class Sender:
         self.standing = WORKS
         self.trying = False
         self.failures = 0
+        self.turns = 0  # how often this process itself changed its standing
         self._seen = monotonic()
         self._spent_until = 0.0
 
@@ -53,6 +54,11 @@ class Sender:
         self.trying = self.trying and standing.cause is not None
         for cause in Cause:
             STOPPED.labels(*self.key, cause).set(standing.cause is cause)
+
+    def turn(self, standing: Standing) -> None:
+        """What this process has learnt, and says to the others."""
+        self.turns += 1
+        self.told(self.terms, standing)
 
     def spend(self) -> None:
         self._spent_until = monotonic() + SPENT_FOR

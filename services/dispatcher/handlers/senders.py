@@ -111,8 +111,9 @@ class Senders:
 
     async def refresh(self) -> None:
         """Channels, terms, breakers and experience, as the deployment has them now: one look after the other, so that an
-        older one never has the last word."""
+        older one never has the last word, nor one that began before this process itself stopped a provider."""
         async with self._looking, self._db.connection() as connection:
+            before = {key: sender.turns for key, sender in self._by_key.items()}
             found = await providers.load(connection)
             channels = await providers.channels(connection)
             self.experience = await experience(connection)
@@ -121,7 +122,8 @@ class Senders:
         self._fallbacks = {name: after for name, (_, after) in channels.items() if after is not None}
         for key, sender in self._by_key.items():
             if key in found:
-                sender.told(*found[key])
+                terms, standing = found[key]
+                sender.told(terms, standing if sender.turns == before.get(key, sender.turns) else sender.standing)
         self._in_order = self._ordered()
 
     async def take(self, sender: Sender, wanted: int, patience: float) -> int:
@@ -174,12 +176,12 @@ class Senders:
     async def _stop(self, sender: Sender, why: Trip) -> None:
         """Here at once, everywhere with the row."""
         sender.failures, sender.trying = 0, False
-        sender.told(sender.terms, Standing(why.cause, why.base.total_seconds(), why.detail))
+        sender.turn(Standing(why.cause, why.base.total_seconds(), why.detail))
         async with self._db.connection() as connection:
             seconds = await providers.trip(connection, sender.key, why)
         if seconds is None:
             return  # somebody else was first
-        sender.told(sender.terms, Standing(why.cause, seconds, why.detail))
+        sender.turn(Standing(why.cause, seconds, why.detail))
         TRIPS.labels(*sender.key, why.cause).inc()
         say = log.warning if why.cause is Cause.THROTTLED else log.error
         say(
@@ -194,7 +196,7 @@ class Senders:
     async def _works(self, sender: Sender) -> None:
         async with self._db.connection() as connection:
             await providers.close(connection, sender.key)
-        sender.told(sender.terms, WORKS)
+        sender.turn(WORKS)
         log.info("provider_works_again", channel=sender.channel.name, provider=sender.channel.provider)
 
     def _ordered(self) -> dict[str, list[Sender]]:
