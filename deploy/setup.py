@@ -54,6 +54,8 @@ def install(lock: Path) -> None:
         names = ", ".join(named(entry)[0] for entry in some)
         say(f"{lock.name}: {first + len(some):3} of {len(wanted)}  {names}")
         pip_install(some)
+    if wanted:
+        compile_all()
     say(f"{lock.name}: {len(wanted)} packages in {time.monotonic() - started:.0f} s")
 
 
@@ -88,10 +90,18 @@ def pip_install(some: list[str]) -> None:
         file.write("\n".join(some) + "\n")
         file.flush()
         options = ["--require-hashes", "--no-deps", "--quiet", "--quiet", "--disable-pip-version-check", "--no-input"]
+        options.append("--no-compile")  # see compile_all
         environment = {**os.environ, "PIP_ROOT_USER_ACTION": "ignore"}
         done = subprocess.run([PYTHON, "-m", "pip", "install", *options, "-r", file.name], env=environment, check=False)
     if done.returncode != 0:
         sys.exit("pip could not install these, and says above why; the same command goes on where it stopped")
+
+
+def compile_all() -> None:
+    """On all processors, where pip would take one; what was compiled before costs nothing. A package may well hold a file that
+    this Python cannot read, and does not need."""
+    folders = [*VENV.glob("lib/python*/site-packages"), ROOT / "services", ROOT / "shared"]
+    subprocess.run([PYTHON, "-m", "compileall", "-qq", "-j", "0", *folders], check=False)
 
 
 def say(line: str) -> None:
