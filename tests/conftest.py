@@ -37,7 +37,7 @@ def pytest_configure() -> None:
 
     By default a logged exception shows every frame's variables, which takes seconds and holds up the loop under test, and
     each httpx client reads the world's certificates again."""
-    httpx._transports.default.create_ssl_context = functools.cache(httpx.create_ssl_context)
+    vars(httpx._transports.default)["create_ssl_context"] = functools.cache(httpx.create_ssl_context)
     said = structlog.get_config()["processors"]
     structlog.configure(processors=[*said[:-1], PLAIN])
 

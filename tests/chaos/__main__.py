@@ -22,8 +22,9 @@ from tests.chaos.evidence import Evidence
 from tests.chaos.ground import ground
 from tests.chaos.interleavings import Interleavings, Tally
 from tests.chaos.invariants import PROMISES, broken
-from tests.chaos.plant import ROOT, SERVICES
+from tests.chaos.plant import SERVICES
 from tests.chaos.stage import Stage, stage
+from tests.servers.warm import ROOT
 from tests.servers.workspace import workspace
 
 ENOUGH = 230.0  # seconds after which no act begins any more

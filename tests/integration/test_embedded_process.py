@@ -17,7 +17,8 @@ import pytest
 from shared.db.programs import TETHER
 from shared.db.tether import NOBODY
 from tests.integration.embedded_checks import at_rest, invoice, messages
-from tests.servers.embedded import PYTHON, ROOT, SLOW, Embedded, embedded
+from tests.servers.embedded import PYTHON, SLOW, Embedded, embedded
+from tests.servers.warm import ROOT
 
 READY_WITHIN, ENDED_WITHIN = 60, 30
 

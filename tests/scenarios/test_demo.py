@@ -10,7 +10,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.servers.embedded import ROOT, SLOW, until
+from tests.servers.embedded import SLOW, until
+from tests.servers.warm import ROOT
 
 DEMO = [sys.executable, "-m", "services.sandbox.demo"]
 QUOTED = re.compile(r"<!-- demo -->\n```text\n(.*?)```\n<!-- /demo -->", re.DOTALL)
