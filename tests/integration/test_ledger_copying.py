@@ -1,5 +1,6 @@
 """What is copied into a new invoice's plan is what would have been inserted."""
 
+import gc
 from datetime import UTC, date, datetime
 
 from services.scheduler.handlers.prepare import prepare
@@ -45,3 +46,28 @@ async def test_both_ways_store_the_same_rows(database_dsn: str):
     await db.close()
 
     assert [tuple(row) for row in copied] == [tuple(row) for row in inserted] == values
+
+
+async def test_what_was_copied_is_given_back_at_once(database_dsn: str):
+    db = Database(database_dsn)
+    await prepare(db, SchedulerSettings())
+    async with db.transaction() as tx:
+        found = await tx.fetchrow(INVOICE)
+        assert found is not None
+        invoice, part = found
+        version = await tx.fetchval("SELECT id FROM flow_version WHERE name = 'standard'")
+        plan = NewReminder(
+            invoice, part, version, 0, "a", 1, "", "due", None, True, False, False, False, "pending", None, EARLY, LATE
+        )
+        values = tuple(getattr(plan, column) for column in COLUMNS)
+        rows = [(*values[:4], tail(("a", number, *values[6:]))) for number in range(1, 11)]
+        await copy_reminders(tx, rows[:5])
+        gc.collect()
+        gc.disable()
+        try:
+            await copy_reminders(tx, rows[5:])
+            left = gc.collect()
+        finally:
+            gc.enable()
+        assert (0, 10) == (left, await tx.fetchval("SELECT count(*) FROM reminder"))
+    await db.close()
