@@ -111,7 +111,16 @@ async def test_a_person_hears_name_invoice_amount_and_date_and_the_keys(dispatch
     assert gather is not None
     assert call.asked["Url"] == gather.get("action")
     said = words(gather)
-    for fact in ("Hello Ana Silva", "INV-7", "over 1250 euros", "was due on", "press 1", "press 2", "press 3", "press 9"):
+    for fact in (
+        "Hello Ana Silva",
+        "INV-7",
+        "over 1250 euros",
+        "was due on",
+        "press 1",
+        "press 2",
+        "press 3",
+        "press 9",
+    ):
         assert fact in said
     [spelled] = list(gather.iter("say-as"))
     assert ("INV-7", "characters") == (spelled.text, spelled.get("interpret-as"))

@@ -23,7 +23,9 @@ def test_a_delinquent_customer_presses_1_and_has_the_pay_link_at_once(case: Case
     assert calls(case) == ["day 25 09:00 voice delinquent", "day 25 09:00 sms delinquent.then"]
     text = case.messages()[-1]["text"]
     assert "/pay/" in text
-    assert f"Hello Ana, this is Your company. Your invoice {case.ref} over 480 euros and 50 cents was due on" in spoken(case)
+    assert f"Hello Ana, this is Your company. Your invoice {case.ref} over 480 euros and 50 cents was due on" in spoken(
+        case
+    )
     assert "press 1." in spoken(case)
     assert case.state("delinquent") == "delivered: receipt"
     told = [line.partition(": ")[2] for line in case.timeline() if line.startswith("day 25")]
