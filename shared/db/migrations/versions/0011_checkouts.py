@@ -1,9 +1,9 @@
-"""What was left over."""
+"""Checkout sessions that were opened, so that they can be expired."""
 
 from alembic import op
 
-revision = "0012"
-down_revision = "0011"
+revision = "0011"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 
