@@ -188,7 +188,8 @@ DECLARE
   v_ids bigint[];
   v_invoices bigint[];
 BEGIN
-  -- Asked many times a second, mostly in vain; counting what is queued costs more than looking.
+  -- Asked many times a second, mostly in vain; counting what is queued costs more than looking. Both are planned as if many rows were due
+  -- or queued, which a scan would find at once; where there are none it reads the whole table, so none is allowed here.
   IF NOT EXISTS (SELECT FROM reminder r WHERE r.sought = 'pending' AND r.due_at <= v_now AND r.send_until > v_now) THEN RETURN; END IF;
   SELECT least(p_limit, p_max_queued - count(*)) INTO v_room
     FROM (SELECT FROM reminder r WHERE r.sought = 'queued' LIMIT p_max_queued) q;
