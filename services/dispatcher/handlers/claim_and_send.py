@@ -10,7 +10,7 @@ whoever cancels a handler cancels none.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -166,9 +166,12 @@ class ClaimAndSend:
         finally:
             sender.lane.give_back(len(batch) - len(claimed))
         gate = Gate(began, self._windows.handoff_window, self._windows.connect_timeout, sender.terms.timeout)
-        waiting = iter([(claims, answers.get(claims[0].contact_point_id or 0)) for claims in claimed])
-        for _ in range(min(len(claimed), sender.lane.concurrency)):
-            self._own(self._send_all(sender, waiting, gate))
+        # A task for each, all started at once: making many messages one after the other costs a fifth less than making each
+        # one between two hand-offs (what it needs is still in the processor's caches).
+        ahead = sender.lane.busy - len(claimed)
+        for place, claims in enumerate(claimed, ahead + 1):
+            answered_at = answers.get(claims[0].contact_point_id or 0)
+            self._own(self._send(sender, claims, gate, answered_at, sender.lane.turns(place)))
 
     async def _answers(self, sender: Sender, batch: Sequence[Message]) -> Mapping[int, datetime]:
         """When who gets these last wrote, where the channel heeds it. An answer that comes now only adds to it."""
@@ -237,15 +240,11 @@ class ClaimAndSend:
         alone = found.pop(None, [])
         return [(one,) for one in alone] + [by_severity(rows, self._cards.known) for rows in found.values()]
 
-    async def _send_all(
-        self, sender: Sender, waiting: Iterator[tuple[Sequence[Claim], datetime | None]], gate: Gate
+    async def _send(
+        self, sender: Sender, claims: Sequence[Claim], gate: Gate, answered_at: datetime | None, turns: float
     ) -> None:
-        """One after the other; as many of these share a batch as the provider has connections."""
-        for claims, answered_at in waiting:
-            await self._send(sender, claims, gate, answered_at)
-
-    async def _send(self, sender: Sender, claims: Sequence[Claim], gate: Gate, answered_at: datetime | None) -> None:
-        one = claims[0]
+        """`turns`: how many messages one connection carries until this one is through."""
+        one, began = claims[0], monotonic()
         outcome: Outcome | None = None
         try:
             outcome, cost, within, wording = await self._hand_off(sender, claims, gate, answered_at)
@@ -263,8 +262,7 @@ class ClaimAndSend:
             for rider in claims[1:]:
                 self._recorder.put(recorded(rider, outcome, self._retry(sender), NOTHING, within, wording))
         finally:
-            held = monotonic() - gate.claimed_at
-            sender.lane.give_back(seconds=held if isinstance(outcome, Accepted) else None, held=held)
+            sender.lane.ended((monotonic() - began) / turns, taken=isinstance(outcome, Accepted))
         if outcome is not None:
             await self._tell(sender, outcome)
 
