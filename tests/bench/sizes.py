@@ -19,7 +19,7 @@ class Sizes:
     webhooks: int = 1_500
     webhook_repeats: int = 3
     import_lines: int = 50_000
-    statement_entries: int = 1_500
+    statement_entries: int = 4_000
     statement_repeats: int = 3
     few_invoices: int = 10_000
     many_invoices: int = 1_000_000
