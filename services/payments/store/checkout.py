@@ -28,7 +28,7 @@ SELECT k.session, s.ref, i.ref, s.config -> 'checkout'
   FROM checkout k JOIN invoice i ON i.id = k.invoice_id JOIN source s ON s.id = k.source_id
  WHERE jsonb_typeof(s.config -> 'checkout') = 'object'
    AND (i.closed_as IS NOT NULL OR k.amount > (SELECT sum(n.open_amount) FROM installment n WHERE n.invoice_id = i.id))
- ORDER BY k.opened_at LIMIT $1
+ ORDER BY random() LIMIT $1
 """
 
 
@@ -66,6 +66,7 @@ async def note_opened(
 
 
 async def pages_for_too_much(connection: asyncpg.Connection, limit: int) -> list[TooMuch]:
+    """In no order, so that those which cannot be closed never stand before all others."""
     return [TooMuch(*row) for row in await connection.fetch(_TOO_MUCH, limit)]
 
 
