@@ -63,6 +63,8 @@ def test_a_picture_is_known_by_its_bytes(content: bytes, expected: Recognised) -
         (gif(1, 1, frames=0), "it is cut off or damaged"),
         (b"\xff\xd8\xff\xd9", "it is cut off or damaged"),
         (jpeg(0, 5), "it has 0 x 5 pixels"),
+        (jpeg(60_000, 60_000)[:-16] + jpeg(1, 1)[2:], "it is cut off or damaged"),
+        (jpeg()[:-2] + jpeg()[-16:-2] * 90 + b"\xff\xd9", "it is drawn in 91 passes"),
     ],
 )
 def test_what_is_none_or_too_much_is_refused_with_the_reason(content: bytes, reason: str) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from struct import unpack_from
 
-from services.dispatcher.domain.picture_limits import MOST_BYTES, MOST_PIXELS, MOST_SIDE
+from services.dispatcher.domain.picture_limits import MOST_BYTES, MOST_PASSES, MOST_PIXELS, MOST_SIDE
 
 _NO_LENGTH = {0x01, *range(0xD0, 0xD8)}  # JPEG markers that stand alone
 _FRAME_HEADERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
@@ -98,7 +98,8 @@ def _png(content: bytes) -> tuple[int, int, int, int]:
 
 
 def _jpeg(content: bytes) -> tuple[int, int, int, int]:
-    width = height = scans = 0
+    width = height = passes = 0
+    framed = False
     at = 2
     while (marker := content[at + 1]) != _END_OF_IMAGE:
         if content[at] != 0xFF:
@@ -107,15 +108,20 @@ def _jpeg(content: bytes) -> tuple[int, int, int, int]:
             at += 1 if marker == 0xFF else 2
             continue
         if marker in _FRAME_HEADERS:
+            if framed:  # programs go by the first
+                raise ValueError
+            framed = True
             height, width = _u16(content, at + 5), _u16(content, at + 7)
         length = _u16(content, at + 2)
         if length < 2:
             raise ValueError
         at += 2 + length
         if marker == _START_OF_SCAN:
-            scans += 1
+            passes += 1
             at = _after_scan(content, at)
-    if content[at] != 0xFF or not scans or not height:
+    if passes > MOST_PASSES:
+        raise PictureRefused(f"it is drawn in {passes} passes, each over all of it; save it anew and send that")
+    if content[at] != 0xFF or not passes or not height:
         raise ValueError
     return width, height, 1, at + 2
 

@@ -12,6 +12,7 @@ MOST_BYTES = 256 * 1024  # of one
 MOST_CARRIED = 512 * 1024  # of all in one mail
 MOST_KEPT = 32 * 1024 * 1024  # of all in force: every dispatcher has them in memory
 MOST_SIDE = 4_096  # pixels
+MOST_PASSES = 64  # of a JPEG that gets sharper and sharper; programs write about ten
 MOST_PIXELS = 8_000_000  # of all frames together: what a mail program has to unpack
 LOGO_COUNTS = f", with a logo counted as {MOST_BYTES // 1024} KiB"
 
