@@ -48,6 +48,8 @@ def test_a_delivery_status_is_judged_by_its_code_then_its_words(status: str, dia
         ("<ANA@Customer.Test>", False),
         ("ana@mx1.customer.test", False),
         ("ana+old@customer.test", False),
+        ("ana@customer.test (Ana Silva)", False),
+        ('"ana"@customer.test.', False),
         ("", False),
         ("ana", False),
         ("ana@gmail.test", True),

@@ -109,7 +109,8 @@ def sent_on(mailed: str, failed: str) -> bool:
 
 def _mailbox(address: str) -> tuple[str, str]:
     """Local part and domain as they are compared; both empty where there are none."""
-    local, _, domain = address.strip(" <>").lower().rpartition("@")
+    local, _, domain = address.partition("(")[0].strip(" <>").lower().rpartition("@")
+    local, domain = local.strip('"'), domain.rstrip(".")
     with suppress(UnicodeError):
         domain = domain.encode("idna").decode("ascii")
     return (local.partition("+")[0], domain) if local and domain else ("", "")
