@@ -77,8 +77,9 @@ def split_words(text: str) -> list[str]:
     return [word.strip() for word in text.split(",") if word.strip()]
 
 
+HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 MailAddress = Annotated[str, written_as(r"[^@\s<>,;]+@[^@\s<>,;]+", "billing@example.com")]
-HostName = Annotated[str, written_as(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?", "mail.example.com")]
+HostName = Annotated[str, written_as(HOST_NAME.pattern, "mail.example.com")]
 PhoneNumber = Annotated[str, written_as(r"\+[1-9][0-9]{6,14}", "+4915112345678")]
 DatabaseUrl = Annotated[SecretStr, url_of("postgresql", "postgres")]
 AmqpUrl = Annotated[SecretStr, url_of("amqp", "amqps")]

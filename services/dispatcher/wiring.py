@@ -4,6 +4,7 @@ import os
 import secrets
 import socket
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from urllib.parse import urlsplit
@@ -58,7 +59,7 @@ from shared.db.engine import Database
 from shared.documents import Documents
 from shared.outgoing import LOOPBACK, Allowed, Guard
 from shared.routing.channels import REACHED_THROUGH as CHANNEL_NAMES
-from shared.settings import LedgerSettings
+from shared.settings import HOST_NAME, LedgerSettings
 from shared.web.health import Check, Notice
 from shared.web.service import Service, database_check
 
@@ -248,11 +249,13 @@ def _reporting(channels: Sequence[Channel], reporters: Sequence[Reporting]) -> d
 
 
 def mail_domain_of(public_url: str) -> str:
-    """The host that customers know; an address of this machine alone names none."""
-    host = urlsplit(public_url).hostname or ""
-    return (
-        "localhost.localdomain" if host in ("", "localhost") or ":" in host or host.replace(".", "").isdigit() else host
-    )
+    """The host that customers know, as mails write it; an address of this machine alone names none, nor does a name that no
+    mail can carry."""
+    host = (urlsplit(public_url).hostname or "").rstrip(".")
+    with suppress(UnicodeError):
+        host = host.encode("idna").decode("ascii")
+    known = HOST_NAME.fullmatch(host) and host != "localhost" and not host.replace(".", "").isdigit()
+    return host if known else "localhost.localdomain"
 
 
 def _bus_check(bus: Bus) -> Check:

@@ -1,5 +1,7 @@
 """A wrong setting stops the process with its name and what it should be, never with its value."""
 
+from datetime import UTC, datetime
+
 import pytest
 from pydantic import Field, SecretStr
 
@@ -8,7 +10,10 @@ from services.dispatcher.adapters.twilio_account import TwilioConfig
 from services.dispatcher.adapters.voice_twilio import VoiceConfig
 from services.dispatcher.adapters.whatsapp_twilio import WhatsAppConfig
 from services.dispatcher.settings import DispatcherSettings
+from services.dispatcher.wiring import mail_domain_of
 from services.scheduler.settings import DefaultCreditor
+from shared.content import MailHeaders, build_mail
+from shared.content.facts import Rendered
 from shared.settings import (
     BusSettings,
     DistributedSettings,
@@ -104,6 +109,32 @@ def test_a_malformed_setting_is_named_without_its_value(
     assert f"  {name}: " in said
     assert expected in said
     assert len(said.splitlines()) == 2
+
+
+@pytest.mark.parametrize("name", ["Smith&Sons", "ACME-TOOLS", "Acme_1+", "12345", "+4915112345678"])
+def test_a_sender_of_texts_may_be_all_that_providers_take(environment: pytest.MonkeyPatch, name: str) -> None:
+    environment.setenv("DUNNOCK_TWILIO_SMS_FROM", name)
+    assert name == TwilioConfig().sms_from
+
+
+@pytest.mark.parametrize(
+    ("public_url", "domain"),
+    [
+        ("https://pay.example.com/dunnock", "pay.example.com"),
+        ("https://rechnung.bücher.example", "rechnung.xn--bcher-kva.example"),
+        ("https://pay.example.com.", "pay.example.com"),
+        ("http://dunnock_web:8000", "localhost.localdomain"),
+        ("http://[2001:db8::1]:8000", "localhost.localdomain"),
+        ("http://127.0.0.1:8000", "localhost.localdomain"),
+        ("http://localhost", "localhost.localdomain"),
+    ],
+)
+def test_whatever_origin_customers_reach_mails_come_of_a_domain_that_a_mail_can_carry(
+    public_url: str, domain: str
+) -> None:
+    assert domain == mail_domain_of(public_url)
+    headers = MailHeaders(f"<1@{domain}>", datetime(2026, 1, 1, tzinfo=UTC), "", f"billing@{domain}", "", "ana@x.test")
+    assert build_mail(headers, Rendered("s", "t", None))
 
 
 @pytest.mark.parametrize(

@@ -27,7 +27,7 @@ from shared.settings import Settings, WebUrl, written_as
 Made = TypeVar("Made")
 PROVIDER = "twilio"
 SERVICE_SID = r"^MG[0-9a-fA-F]{32}$"
-SENDER = r"\+[1-9][0-9]{6,14}|[A-Za-z0-9 ]{1,11}"
+SENDER = r"\+[1-9][0-9]{6,14}|[A-Za-z0-9][A-Za-z0-9 &+_-]{0,10}"
 
 
 class TwilioConfig(Settings):
@@ -39,7 +39,7 @@ class TwilioConfig(Settings):
         None, description="Twilio account, AC and 32 characters"
     )
     auth_token: SecretStr | None = Field(None, description="Twilio auth token; also checks Twilio's callbacks")
-    sms_from: Annotated[str, written_as(SENDER, "+4915112345678, or a name of at most 11 letters")] | None = Field(
+    sms_from: Annotated[str, written_as(SENDER, "+4915112345678, or a name of at most 11 characters")] | None = Field(
         None, description="sender of texts of creditors without their own, E.164 or a name"
     )
     messaging_service_sid: str | None = Field(

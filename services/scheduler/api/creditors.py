@@ -29,7 +29,9 @@ CreditorId = Annotated[str, Path(pattern=f"^{REF_PATTERN}$", examples=["default"
 
 Iban = Annotated[str, Field(max_length=50, examples=["DE89370400440532013000"]), AfterValidator(check_iban)]
 Bic = Annotated[str, Field(max_length=20, examples=["COBADEFFXXX"]), AfterValidator(check_bic)]
-Sender = Annotated[str, Field(pattern=r"^(\+[1-9][0-9]{6,14}|[A-Za-z0-9 ]{1,11})$", examples=["+4915112345678"])]
+Sender = Annotated[
+    str, Field(pattern=r"^(\+[1-9][0-9]{6,14}|[A-Za-z0-9][A-Za-z0-9 &+_-]{0,10})$", examples=["+4915112345678"])
+]
 Mailbox = Annotated[str, Field(max_length=320, examples=["billing@example.com"])]
 
 
