@@ -9,6 +9,7 @@ import httpx._transports.default
 import pytest
 import structlog
 
+from shared.routing import channels
 from tests.servers.broker import Broker
 from tests.servers.postgres import database_address, made_database, postgres, run
 from tests.servers.rabbitmq import rabbitmq
@@ -45,6 +46,17 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     rank = {TESTS / name: place for place, name in enumerate(LONGEST_FIRST)}
     items.sort(key=lambda item: rank.get(item.path, len(rank)))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def the_channels_of_the_house() -> Iterator[None]:
+    """A file may bring a channel of its own; the next one in the same process does not know it."""
+    known, reaches, named = dict(channels._KNOWN), dict(channels._REACHES), set(channels._NAMED_ONLY)
+    yield
+    for kept, now in ((known, channels._KNOWN), (reaches, channels._REACHES)):
+        for name in now.keys() - kept.keys():
+            del now[name]
+    channels._NAMED_ONLY.intersection_update(named)
 
 
 @pytest.fixture(scope="session")
