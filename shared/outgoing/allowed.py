@@ -8,7 +8,7 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field
 
 from shared.outgoing.addresses import Address
-from shared.settings import Settings
+from shared.settings import Settings, split_words
 
 LOOPBACK = "127.0.0.0/8, ::1/128"
 _HOST = re.compile(r"(?!-)[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63})*\.?", re.ASCII)
@@ -24,7 +24,7 @@ class Allowed:
     @classmethod
     def parse(cls, text: str) -> Self:
         """'erp.internal, 10.20.0.0/16'; ValueError saying which one is neither, and not what it is: a URL may hold a password."""
-        words = [word.strip().lower() for word in text.split(",") if word.strip()]
+        words = split_words(text.lower())
         networks, hosts = [], set()
         for place, word in enumerate(words, start=1):
             try:

@@ -27,7 +27,7 @@ from services.dispatcher.domain.ports import NotSigned, Report, Reported
 from shared.kernel import json
 from shared.kernel.errors import BadRequest, Unavailable
 from shared.outgoing import Guard, guarded_client
-from shared.settings import Settings
+from shared.settings import Settings, split_words
 
 HOST = re.compile(r"sns\.[a-z0-9-]{1,30}\.amazonaws\.com(\.cn)?")
 CERTIFICATE = re.compile(r"/SimpleNotificationService-[0-9a-f]{1,64}\.pem")
@@ -71,7 +71,7 @@ class SesEvents:
 
     @classmethod
     def from_settings(cls) -> Self | None:
-        topics = frozenset(topic.strip() for topic in SesConfig().topics.split(",") if topic.strip())
+        topics = frozenset(split_words(SesConfig().topics))
         return cls(topics, Guard.from_settings(loopback=False)) if topics else None
 
     async def prepare(self, report: Report) -> None:
