@@ -4,13 +4,13 @@ call this."""
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 import asyncpg
 
 
-@dataclass(frozen=True, slots=True)
-class Queued:
-    """`state`: queued, or skipped / pending when a hold decided."""
+class Queued(NamedTuple):
+    """`state`: queued, or skipped / pending when a hold decided. A tuple, because there is one for each message."""
 
     id: int
     state: str
@@ -67,14 +67,14 @@ async def queue_due(
 ) -> list[Queued]:
     """In a transaction, with the insertion of the next occurrences; publish after its commit."""
     rows = await tx.fetch("SELECT * FROM queue_due($1, $2, $3)", now, limit, max_queued)
-    return [Queued(*row) for row in rows]
+    return [Queued._make(row) for row in rows]
 
 
 async def queue_together(
     tx: asyncpg.Connection, ids: Sequence[int], *, limit: int, now: datetime | None = None
 ) -> list[Queued]:
     """In the same transaction: what else is due of the customers of these rows, which ride on one message with others."""
-    return [Queued(*row) for row in await tx.fetch("SELECT * FROM queue_together($1, $2, $3)", ids, now, limit)]
+    return [Queued._make(row) for row in await tx.fetch("SELECT * FROM queue_together($1, $2, $3)", ids, now, limit)]
 
 
 async def nobody_knows(

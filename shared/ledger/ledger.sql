@@ -133,12 +133,13 @@ $$
 #variable_conflict use_column
 DECLARE
   v_now timestamptz := p_now;
-  v_ids bigint[] := p_ids;
-  v_invoices bigint[] := p_invoices;
+  v_locked bigint[];
+  v_passed bigint[];  -- those that somebody else has: mostly none, where those that are locked are many to compare each row with
   v_fresh interval := (SELECT c.fresh_for FROM payment_check c);
 BEGIN
-  SELECT array_agg(l.id) INTO v_invoices
-    FROM (SELECT i.id FROM invoice i WHERE i.id = ANY (v_invoices) ORDER BY i.id FOR SHARE SKIP LOCKED) l;
+  SELECT array_agg(l.id) INTO v_locked
+    FROM (SELECT i.id FROM invoice i WHERE i.id = ANY (p_invoices) ORDER BY i.id FOR SHARE SKIP LOCKED) l;
+  SELECT coalesce(array_agg(x.id), '{}') INTO v_passed FROM (SELECT unnest(p_invoices) EXCEPT SELECT unnest(v_locked)) x (id);
 
   RETURN QUERY
   WITH due AS (
@@ -146,7 +147,7 @@ BEGIN
            v_fresh IS NOT NULL AND h.kind IS NULL AND r.requires_open AND unchecked(i.id, r.installment_id, r.on_unknown, v_fresh, v_now) AS unchecked
       FROM reminder r JOIN invoice i ON i.id = r.invoice_id
       LEFT JOIN LATERAL hold_on(i.id, i.customer_id, v_now) h ON true
-     WHERE r.id = ANY (v_ids) AND r.invoice_id = ANY (v_invoices) AND r.state = 'pending' AND r.due_at <= v_now AND r.send_until > v_now
+     WHERE r.id = ANY (p_ids) AND r.invoice_id <> ALL (v_passed) AND r.state = 'pending' AND r.due_at <= v_now AND r.send_until > v_now
      ORDER BY r.id FOR UPDATE OF r SKIP LOCKED
   ), moved AS (
     UPDATE reminder r
@@ -172,7 +173,7 @@ BEGIN
   )
   SELECT m.id, m.state, m.urgent, m.repeats FROM moved m WHERE NOT m.unchecked;
 
-  PERFORM follow(v_ids, v_now);
+  PERFORM follow(p_ids, v_now);
 END
 $$;
 
@@ -339,6 +340,7 @@ LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
   SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS
 $$
 BEGIN
+  IF NOT EXISTS (SELECT FROM reminder p WHERE p.id = ANY (p_parents) AND p.followed) THEN RETURN; END IF;  -- as good as always
   WITH mine AS (
     SELECT t.id, p.state IN ('accepted', 'delivered') AS went
       FROM reminder p
@@ -617,7 +619,7 @@ BEGIN
     SELECT j.id, j.fence, j.invoice_id, j.channel, j.contact, j.provider, 'started', coalesce(j.cost, 0), coalesce(j.alternatives, 0),
            j.why,
            p_worker, clock_timestamp(), v_now, clock_timestamp() + p_lease
-      FROM judged j WHERE j.verdict = 'claimed' AND NOT EXISTS (SELECT FROM capped c WHERE c.id = j.id)
+      FROM judged j WHERE j.verdict = 'claimed' AND j.id NOT IN (SELECT c.id FROM capped c)
     ON CONFLICT DO NOTHING
     RETURNING reminder_id
   ), counted AS (
@@ -629,8 +631,8 @@ BEGIN
      WHERE k.customer_id = n.customer_id
   ), final AS (
     SELECT j.*, CASE WHEN j.verdict <> 'claimed' THEN j.verdict
-                     WHEN EXISTS (SELECT FROM capped c WHERE c.id = j.id) THEN 'capped'
-                     WHEN EXISTS (SELECT FROM tried t WHERE t.reminder_id = j.id) THEN 'claimed'
+                     WHEN j.id IN (SELECT c.id FROM capped c) THEN 'capped'  -- IN is hashed, EXISTS would read all for each
+                     WHEN j.id IN (SELECT t.reminder_id FROM tried t) THEN 'claimed'
                      ELSE 'giveback' END AS outcome
       FROM judged j
   ), moved AS (

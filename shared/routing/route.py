@@ -105,7 +105,7 @@ def route(
     `chances`: this customer's, by channel."""
     used = _used(attempted)
     expired = {channel for (channel, _), state in used.items() if state == AttemptState.EXPIRED}
-    ranked: list[tuple[RankKey, Candidate]] = []
+    ways: list[tuple[int, str, Offer, ContactPoint]] = []
     left_out: list[LeftOut] = []
     points = list(contact_points)
     for position, channel in enumerate(step_channels):
@@ -123,21 +123,17 @@ def route(
             if reason is not None:
                 left_out.append(LeftOut(channel, reason, point.address))
                 continue
-            cost = offer.price(point.address) if offer.prices else offer.cost
-            key = (channel != preferred_channel, cost, position, point.priority, point.id)
-            ranked.append((key, Candidate(channel, point.id, offer.provider, cost)))
-    if len(ranked) > 1:
-        if chances is not None:
-            ranked = [_weighed(key, candidate, chances(candidate.channel), friction) for key, candidate in ranked]
-        ranked.sort(key=itemgetter(0))
+            ways.append((position, channel, offer, point))
+    weigh = chances if len(ways) > 1 else None
+    ranked: list[tuple[RankKey, Candidate]] = []
+    for position, channel, offer, point in ways:
+        cost = offer.price(point.address) if offer.prices else offer.cost
+        chance = weigh(channel) if weigh else None
+        weight = cost if chance is None else float(cost + friction) / chance
+        key = (channel != preferred_channel, weight, position, point.priority, point.id)
+        ranked.append((key, Candidate(channel, point.id, offer.provider, cost, chance)))
+    ranked.sort(key=itemgetter(0))
     return Route(tuple([candidate for _, candidate in ranked]), tuple(left_out))
-
-
-def _weighed(key: RankKey, candidate: Candidate, chance: float, friction: Decimal) -> tuple[RankKey, Candidate]:
-    preferred, _, position, priority, _ = key
-    channel, point, provider, cost, _ = candidate
-    weighed = float(cost + friction) / chance
-    return (preferred, weighed, position, priority, point), Candidate(channel, point, provider, cost, chance)
 
 
 def _used(attempted: Iterable[Attempted]) -> dict[tuple[str, int], AttemptState]:

@@ -24,7 +24,7 @@ import structlog
 
 from services.dispatcher.domain.expected import Expected, Later, Looked, Market, expect
 from services.dispatcher.domain.outcomes import Accepted, Deferred, Missed, NotSent, Outcome, Rejected, Unknown
-from services.dispatcher.domain.ports import Gate, heeds_answers
+from services.dispatcher.domain.ports import Gate, Outgoing, heeds_answers
 from services.dispatcher.domain.together import Message, bundle, by_severity, grouped
 from services.dispatcher.handlers.compose import Composer
 from services.dispatcher.handlers.lanes import SOON
@@ -289,12 +289,7 @@ class ClaimAndSend:
             outgoing = await asyncio.to_thread(compose) if self._composer.takes_long(claims, flow) else compose()
         if answered_at is not None:
             outgoing = replace(outgoing, answered_at=answered_at)
-        limit = None if gate.timeout is None else gate.timeout + GRACE
-        try:
-            async with asyncio.timeout(limit):
-                outcome = await sender.channel.send(outgoing, gate)
-        except TimeoutError:  # of a channel that does not heed the gate's
-            outcome = Unknown(f"no answer within {limit:g} s")
+        outcome = await _through(sender, outgoing, gate)
         crash_point("after_send")
         within = self._senders.receipt_within(sender.key, step.fallback_after)
         return outcome, sender.cost(outgoing), within, outgoing.rendered.wording
@@ -320,10 +315,22 @@ class ClaimAndSend:
                 await give_back(connection, rows)
 
     def _own(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        task = asyncio.ensure_future(work)
+        task = asyncio.create_task(work)
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
         return task
+
+
+async def _through(sender: Sender, outgoing: Outgoing, gate: Gate) -> Outcome:
+    """Within the gate's timeout, if it has one, also where the channel does not heed it."""
+    if gate.timeout is None:
+        return await sender.channel.send(outgoing, gate)
+    limit = gate.timeout + GRACE
+    try:
+        async with asyncio.timeout(limit):
+            return await sender.channel.send(outgoing, gate)
+    except TimeoutError:
+        return Unknown(f"no answer within {limit:g} s")
 
 
 def recorded(
@@ -335,10 +342,11 @@ def recorded(
     wording: str | None = None,
 ) -> Recorded:
     """An outcome as the ledger takes it. `retry`: when what was not sent comes again, if the provider says nothing."""
+    if isinstance(outcome, Accepted):  # nearly all are
+        ref, detail, due = outcome.provider_ref, outcome.detail or None, within or outcome.receipt_within
+        return Recorded(one.reminder_id, one.fence, "accepted", ref, detail, None, None, due, cost, wording)
     said = partial(Recorded, one.reminder_id, one.fence, wording=wording)
     match outcome:
-        case Accepted(provider_ref=ref, detail=detail, receipt_within=promised):
-            return said("accepted", ref, detail or None, receipt_within=within or promised, cost=cost)
         case Unknown(detail=detail):
             return said("unknown", detail=detail, cost=cost)
         case Rejected(detail=detail, suppress=suppress):

@@ -99,7 +99,7 @@ class Lane:
         """Of what was not handed to the provider."""
         self._busy -= slots
         self._moved = monotonic()
-        if self._enough:
+        if self._asked and self._enough:
             self._freed.set()
 
     def turns(self, place: int) -> float:

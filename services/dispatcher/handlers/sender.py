@@ -27,6 +27,7 @@ class Sender:
         self.receipts = promises_receipts(channel)  # asked for each message, and dear to find out
         self.lane = Lane(channel.concurrency, window)
         self.terms = Terms()
+        self._offer = self._made_offer()
         self.standing = WORKS
         self.trying = False
         self.failures = 0
@@ -49,6 +50,7 @@ class Sender:
     def told(self, terms: Terms, standing: Standing) -> None:
         """What the database says now."""
         self.terms, self.standing, self._seen = terms, standing, monotonic()
+        self._offer = self._made_offer()
         self.lane.concurrency = min(self.channel.concurrency, terms.concurrency or self.channel.concurrency)
         self.lane.rate = terms.rate
         self.trying = self.trying and standing.cause is not None
@@ -64,15 +66,18 @@ class Sender:
         self._spent_until = monotonic() + SPENT_FOR
 
     def price(self, address: str) -> Decimal:
-        return self.offer().price(address)
+        return self._offer.price(address)
 
     def cost(self, outgoing: Outgoing) -> Decimal:
         """Of this very message: its segments times the price."""
-        own = self.channel.price(outgoing.to_address)
-        segments = self.channel.cost(outgoing) / own if own else Decimal(1)
-        return self.price(outgoing.to_address) * segments
+        own, whole = self.channel.price(outgoing.to_address), self.channel.cost(outgoing)
+        price = self.price(outgoing.to_address)
+        return price * (whole / own) if own and whole != own else price
 
     def offer(self) -> Offer:
+        return self._offer
+
+    def _made_offer(self) -> Offer:
         terms = self.terms
         return Offer(
             self.channel.provider, self.channel.price("") if terms.price is None else terms.price, terms.prices

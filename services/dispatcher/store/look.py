@@ -8,6 +8,8 @@ from services.dispatcher.domain.expected import Looked
 from shared.routing import Attempted, ContactKind, ContactPoint, Evidence
 from shared.states import AttemptState
 
+KINDS = {kind.value: kind for kind in ContactKind}  # calling the enum costs as much as all else of a point
+
 # In the order of Looked.
 LOOK = """
 SELECT r.id, i.customer_id, i.creditor_id, r.flow_version_id, r.step, r.leg, r.send_until, i.document_key, u.preferred_channel,
@@ -62,4 +64,4 @@ def _looked(row: asyncpg.Record) -> Looked:
 
 
 def _point(key: int, kind: str, address: str, channels: list[str] | None, priority: int) -> ContactPoint:
-    return ContactPoint(key, ContactKind(kind), address, tuple(channels or ()), priority)
+    return ContactPoint(key, KINDS[kind], address, tuple(channels) if channels else (), priority)

@@ -19,7 +19,7 @@ import structlog
 from services.scheduler.domain.planned import THEN_LEG
 from services.scheduler.handlers.next_occurrences import insert_next
 from services.scheduler.store.flows import FlowVersions
-from services.scheduler.store.ledger_rows import DueRow, Named, due_rows, names, no_longer_queued
+from services.scheduler.store.ledger_rows import Alike, DueRow, alike, due_rows, no_longer_queued
 from shared.bus.port import Bus, PublishFailed
 from shared.crash import crash_point
 from shared.db.engine import Database
@@ -46,27 +46,35 @@ async def take_due(db: Database, flows: FlowVersions, *, limit: int, max_queued:
         moved = await queue_due(tx, limit=limit, max_queued=max_queued)
         if not moved:
             return Taken(0, [])
-        named = await names(tx, [row.id for row in moved])
-        loaded = await flows.load(tx, {row.flow_version_id for row in named})
-        if together := [row.id for row in named if row.step in loaded[row.flow_version_id].grouped]:
+        groups = await alike(tx, [row.id for row in moved])
+        loaded = await flows.load(tx, {group.flow_version_id for group in groups})
+        if together := [
+            key for group in groups if group.step in loaded[group.flow_version_id].grouped for key in group.ids
+        ]:
             more = await queue_together(tx, together, limit=MOST_TOGETHER)
-            moved, named = moved + more, named + await names(tx, [row.id for row in more])
-            loaded = await flows.load(tx, {row.flow_version_id for row in named})
-        skipped = await _decide(tx, moved, named, loaded)
+            moved, groups = moved + more, groups + await alike(tx, [row.id for row in more])
+            loaded = await flows.load(tx, {group.flow_version_id for group in groups})
+        skipped = await _decide(tx, moved, groups, loaded)
         crash_point("before_queue_commit")
     crash_point("after_queue_commit")
     return Taken(len(moved), [(row.id, row.urgent) for row in moved if row.state == "queued" and row.id not in skipped])
 
 
 async def _decide(
-    tx: asyncpg.Connection, moved: Sequence[Queued], named: Sequence[Named], loaded: Mapping[int, Flow]
+    tx: asyncpg.Connection, moved: Sequence[Queued], groups: Sequence[Alike], loaded: Mapping[int, Flow]
 ) -> set[int]:
     """Next occurrences, conditions, and what happens instead of a message; answers the rows that send nothing."""
     repeating = {row.id for row in moved if row.repeats}
     queued = {row.id for row in moved if row.state == "queued"}
-    steps = {row.id: _step(row, loaded) for row in named}
-    acting = {key: step for key, step in steps.items() if not step.speaks and (key in queued or step.stop)}
-    conditional = {row.id for row in named if row.id in queued | acting.keys() and _condition(row, loaded)}
+    acting: dict[int, Step] = {}
+    conditional: set[int] = set()
+    for group in groups:
+        step = _step(group, loaded)
+        deciding = set(group.ids) if step.stop and not step.speaks else queued.intersection(group.ids)
+        if not step.speaks:
+            acting |= dict.fromkeys(deciding, step)
+        if _condition(group, loaded):
+            conditional |= deciding
     rows = await due_rows(tx, list(repeating | conditional)) if repeating or conditional else []
     await insert_next(tx, [row for row in rows if row.id in repeating], loaded)
     verdicts = [(row, judge(_condition(row, loaded) or "true", _inputs(row))) for row in rows if row.id in conditional]
@@ -86,11 +94,11 @@ def _deed(step: Step) -> tuple[str, dict[str, str]]:
     return "escalated", step.escalate.model_dump(exclude_none=True)
 
 
-def _step(row: Named | DueRow, flows: Mapping[int, Flow]) -> Step:
+def _step(row: Alike | DueRow, flows: Mapping[int, Flow]) -> Step:
     return flows[row.flow_version_id].step(row.step)
 
 
-def _condition(row: Named | DueRow, flows: Mapping[int, Flow]) -> str | None:
+def _condition(row: Alike | DueRow, flows: Mapping[int, Flow]) -> str | None:
     """Of the step itself: what follows it goes because it went."""
     return _step(row, flows).only_if if row.leg != THEN_LEG else None
 

@@ -10,18 +10,21 @@ import asyncpg
 
 
 @dataclass(frozen=True, slots=True)
-class Named:
-    """Which step of which flow version a row is."""
+class Alike:
+    """Rows of one leg of one step: what the flow says of one, it says of all."""
 
-    id: int
     flow_version_id: int
     step: str
     leg: str
+    ids: list[int]
 
 
-async def names(tx: asyncpg.Connection, ids: Sequence[int]) -> list[Named]:
-    rows = await tx.fetch("SELECT id, flow_version_id, step, leg FROM reminder WHERE id = ANY($1::bigint[])", ids)
-    return [Named(*row) for row in rows]
+async def alike(tx: asyncpg.Connection, ids: Sequence[int]) -> list[Alike]:
+    rows = await tx.fetch(
+        "SELECT flow_version_id, step, leg, array_agg(id) FROM reminder WHERE id = ANY($1::bigint[]) GROUP BY 1, 2, 3",
+        ids,
+    )
+    return [Alike(*row) for row in rows]
 
 
 @dataclass(frozen=True, slots=True)
