@@ -4,7 +4,7 @@ All of them are started once and wait while another one is measured. The baselin
 does not take what is theirs; what its idle processes use is counted with nobody.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
@@ -32,12 +32,12 @@ class Rounds:
 
 @dataclass(slots=True)
 class Field:
-    """Who is there. `product`: the processes of the product."""
+    """Who is there. `celery`: by its number of processes, the workers and who feeds them; `product`: the product's processes."""
 
     stage: Stage
     sizes: Sizes
     bare: Child
-    celery: dict[int, Child]
+    celery: dict[int, tuple[Child, Child]]
     product: list[Child] = field(default_factory=list)
 
     @property
@@ -45,19 +45,26 @@ class Field:
         return self.sizes.mails // 10
 
     def ours(self, who: str, mails: int) -> Sent:
-        return self._told(who, run(send(self.stage, self.stage.address(OURS), mails, _nothing)))
+        idle = self._all_but(self.product)
+        return self._told(who, run(send(self.stage, self.stage.address(OURS), mails, _nothing, idle)))
 
     def bare_loop(self, mails: int) -> Sent:
-        return self._theirs("bare loop", self.bare, mails)
+        return self._theirs("bare loop", [self.bare], mails)
 
     def by_celery(self, processes: int, mails: int) -> Sent:
         return self._theirs(f"Celery, {processes} processes", self.celery[processes], mails)
 
-    def _theirs(self, who: str, child: Child, mails: int) -> Sent:
-        idle = [process.pid for process in self.product]
-        sent = run(send(self.stage, self.stage.address(THEIRS), mails, lambda: child.say("go"), idle))
-        child.line()
+    def _theirs(self, who: str, theirs: Sequence[Child], mails: int) -> Sent:
+        """The last of them is told to go, and says when it is done."""
+        go = theirs[-1]
+        idle = self._all_but(theirs)
+        sent = run(send(self.stage, self.stage.address(THEIRS), mails, lambda: go.say("go"), idle))
+        go.line()
         return self._told(who, sent)
+
+    def _all_but(self, busy: Sequence[Child]) -> list[int]:
+        every = [self.bare, *self.product, *(child for pair in self.celery.values() for child in pair)]
+        return list({child.pid for child in every} - {child.pid for child in busy})
 
     def _told(self, who: str, sent: Sent) -> Sent:
         self.stage.tell(f"{who}: {sent.mails:,} mails, {sent}")
@@ -73,8 +80,7 @@ def measure(stage: Stage, sizes: Sizes) -> list[Figure]:
     with ExitStack() as stack:
         bare = stack.enter_context(started("-m", "tests.bench.bare_loop", stage.address(THEIRS), str(stage.sink.port)))
         workers = [stack.enter_context(_workers(stage, processes)) for processes in CELERY_PROCESSES]
-        feeders = [feeder for _, feeder in workers]
-        there = Field(stage, sizes, bare, dict(zip(CELERY_PROCESSES, feeders, strict=True)))
+        there = Field(stage, sizes, bare, dict(zip(CELERY_PROCESSES, workers, strict=True)))
         amqp = stack.enter_context(stage.broker.fresh_virtual_host())
         figures = _in_turns(there, stack, amqp)
         end_soon([*there.product, *(worker for worker, _ in workers)])

@@ -117,10 +117,11 @@ def wait_ready(child: Child, port: int) -> None:
 
 
 def used(without: Sequence[int]) -> Cpu:
-    """By everything that the benchmark has started, except these processes."""
+    """By everything that the benchmark has started, except these processes and what they have started."""
     seconds = {"python": 0.0, "postgres": 0.0, "rabbitmq": 0.0}
+    left_out = {child.pid for pid in without for child in psutil.Process(pid).children(recursive=True)}.union(without)
     for process in psutil.Process().children(recursive=True):
-        if process.pid in without:
+        if process.pid in left_out:
             continue
         try:
             times, name = process.cpu_times(), process.name()
