@@ -10,8 +10,8 @@ class Sizes:
 
     mails: int = 10_000
     repeats: int = 3
-    celery_mails: int = 800
-    mixed_mails: int = 4_000
+    celery_mails: int = 500
+    mixed_mails: int = 3_000
     mixed_repeats: int = 5
     few_pending: int = 10_000
     many_pending: int = 1_000_000
@@ -30,13 +30,10 @@ class Sizes:
 
 SMALL = Sizes()
 FULL = Sizes(
-    repeats=5,
-    celery_mails=10_000,
+    celery_mails=3_000,
     mixed_mails=10_000,
     many_pending=5_000_000,
-    due_repeats=5,
     webhooks=5_000,
-    webhook_repeats=5,
     import_lines=500_000,
     statement_entries=10_000,
     joined_invoices=100_000,
