@@ -10,8 +10,8 @@ class Sizes:
 
     mails: int = 10_000
     repeats: int = 3
-    celery_mails: int = 500
-    mixed_mails: int = 3_000
+    celery_mails: int = 400
+    mixed_mails: int = 2_500
     mixed_repeats: int = 5
     few_pending: int = 10_000
     many_pending: int = 1_000_000
@@ -19,7 +19,7 @@ class Sizes:
     webhooks: int = 1_500
     webhook_repeats: int = 3
     import_lines: int = 50_000
-    statement_entries: int = 4_000
+    statement_entries: int = 3_000
     statement_repeats: int = 3
     few_invoices: int = 10_000
     many_invoices: int = 1_000_000
