@@ -894,12 +894,18 @@ $$;
 
 -- === SETTLE and PAYMENT ==========================================================================================================
 
--- The hand-off barrier: how long (seconds) until every attempt of these invoices that has started is past its hand-off window.
-CREATE OR REPLACE FUNCTION barrier(p_invoices bigint[], p_window interval) RETURNS double precision LANGUAGE sql AS
+-- The hand-off barrier: how long (seconds) until every attempt of an invoice that has started is past its hand-off window. A set, like
+-- hold_on(); an invoice without such an attempt is not in it.
+CREATE OR REPLACE FUNCTION barriers(p_invoices bigint[], p_window interval)
+RETURNS TABLE (invoice_id bigint, wait double precision) LANGUAGE sql STABLE AS
 $$
-  SELECT greatest(0, coalesce(extract(epoch FROM max(a.started) + p_window - clock_timestamp()), 0))::double precision
-    FROM attempt a WHERE a.state = 'started' AND a.invoice_id = ANY (p_invoices)
+  SELECT a.invoice_id, greatest(0, extract(epoch FROM max(a.started) + p_window - clock_timestamp()))::double precision
+    FROM attempt a WHERE a.state = 'started' AND a.invoice_id = ANY (p_invoices) GROUP BY 1
 $$;
+
+-- That of all of them.
+CREATE OR REPLACE FUNCTION barrier(p_invoices bigint[], p_window interval) RETURNS double precision LANGUAGE sql AS
+$$ SELECT coalesce(max(b.wait), 0) FROM barriers(p_invoices, p_window) b $$;
 
 -- What was claimed and may still be handed over, or has been and its provider has not answered: how many attempts, and the seconds
 -- until none of them can begin any more.
@@ -1087,6 +1093,48 @@ BEGIN
                      unmatched_reason = CASE WHEN v_rest > 0 OR v_reason IN ('by_hand', 'split') THEN v_reason END
    WHERE id = p_payment;
   RETURN v_touched;
+END
+$$;
+
+-- Gives the money of new payments to invoices, which the caller has locked: piece n is p_amounts[n] of payment p_from[n] (NULL: of one that is
+-- not new), for invoice p_to[n], which gets as much of it as it owes. Each payment says then what was given, and why the rest was not.
+CREATE OR REPLACE FUNCTION spend(p_payments bigint[], p_from bigint[], p_to bigint[], p_amounts numeric[]) RETURNS void LANGUAGE plpgsql AS
+$$
+BEGIN
+  -- Both sides laid end to end, money by payment and debt by due date: where two stretches meet, the one pays the other.
+  WITH piece AS (
+    SELECT y.id AS payment_id, p.invoice, sum(p.amount) OVER w - p.amount AS starts, sum(p.amount) OVER w AS ends
+      FROM unnest(p_from, p_to, p_amounts) AS p (payment, invoice, amount)
+      JOIN payment y ON y.id = p.payment
+      JOIN invoice i ON i.id = p.invoice AND i.closed_as IS NULL AND i.currency = y.currency  -- which is not known before it is confirmed
+    WINDOW w AS (PARTITION BY p.invoice ORDER BY y.id)
+  ), owed AS (
+    SELECT n.id, n.invoice_id, sum(n.room) OVER w - n.room AS starts, sum(n.room) OVER w AS ends
+      FROM (SELECT x.*, x.amount - x.credited - x.allocated AS room FROM installment x WHERE x.invoice_id = ANY (p_to)) n
+     WHERE n.room > 0
+    WINDOW w AS (PARTITION BY n.invoice_id ORDER BY n.due_date, n.no)
+  ), part AS (
+    SELECT p.payment_id, o.id AS installment_id, least(p.ends, o.ends) - greatest(p.starts, o.starts) AS amount
+      FROM piece p JOIN owed o ON o.invoice_id = p.invoice AND o.starts < p.ends AND p.starts < o.ends
+  ), booked AS (
+    UPDATE installment n SET allocated = n.allocated + t.amount
+      FROM (SELECT installment_id, sum(amount) AS amount FROM part GROUP BY 1) t WHERE n.id = t.installment_id
+  ), kept AS (
+    INSERT INTO allocation (payment_id, installment_id, amount) SELECT payment_id, installment_id, amount FROM part
+  ), paid AS (
+    SELECT payment_id, sum(amount) AS amount FROM part GROUP BY 1
+  ), split AS (
+    SELECT payment_id FROM unnest(p_from) AS p (payment_id) GROUP BY 1 HAVING count(*) > 1
+  )
+  UPDATE payment y
+     SET allocated = coalesce(d.amount, 0),
+         unmatched_reason = CASE WHEN y.amount = 0 THEN NULL WHEN s.payment_id IS NOT NULL THEN 'split'
+                                 WHEN coalesce(d.amount, 0) = y.amount THEN NULL WHEN i.id IS NULL THEN 'unknown_invoice'
+                                 WHEN y.currency <> i.currency THEN 'other_currency'
+                                 WHEN i.closed_as IS NOT NULL THEN 'invoice_' || i.closed_as ELSE 'overpaid' END
+    FROM payment x LEFT JOIN invoice i ON i.id = x.invoice_id
+    LEFT JOIN paid d ON d.payment_id = x.id LEFT JOIN split s ON s.payment_id = x.id
+   WHERE x.id = ANY (p_payments) AND y.id = x.id;
 END
 $$;
 
@@ -1283,6 +1331,64 @@ BEGIN
 END
 $$;
 
+-- Confirmed payments that come at once, each for an invoice: as record_payment() one at a time, in a few statements. Only those whose payment
+-- was never heard of and whose invoice nobody has locked are stored and answered; the rest is for record_payment(), which waits.
+CREATE OR REPLACE FUNCTION record_payments(
+  p_sources bigint[], p_refs text[], p_event_refs text[], p_amounts numeric[], p_currencies text[], p_invoice_refs text[],
+  p_references text[], p_paid_at timestamptz[], p_payers jsonb[], p_bodies bytea[], p_window interval, p_now timestamptz)
+RETURNS TABLE (nth bigint, payment_id bigint, invoice_id bigint, unmatched_reason text, unallocated numeric, wait double precision)
+LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan
+  SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS
+$$
+#variable_conflict use_column
+DECLARE
+  v_now timestamptz := coalesce(p_now, business_now());
+  v_targets bigint[] := ARRAY(SELECT invoice_of(e.invoice_ref, e.reference)
+                                FROM unnest(p_invoice_refs, p_references) WITH ORDINALITY AS e (invoice_ref, reference, nth) ORDER BY e.nth);
+  v_invoices bigint[];
+  v_taken bigint[];  -- the places in the lists of those that are stored here, and the payments that they became
+  v_ids bigint[];
+BEGIN
+  SELECT array_agg(l.id) INTO v_invoices FROM (
+    SELECT i.id FROM invoice i WHERE i.id = ANY (v_targets) ORDER BY i.id FOR NO KEY UPDATE SKIP LOCKED) l;
+  IF v_invoices IS NULL THEN RETURN; END IF;
+
+  WITH said AS (
+    SELECT DISTINCT ON (e.source, e.ref) e.*
+      FROM unnest(p_sources, p_refs, p_event_refs, p_amounts, p_currencies, p_invoice_refs, p_references, p_paid_at, p_payers, p_bodies,
+                  v_targets) WITH ORDINALITY
+           AS e (source, ref, event_ref, amount, currency, invoice_ref, reference, paid_at, payer, body, target, nth)
+     WHERE e.target = ANY (v_invoices) ORDER BY e.source, e.ref, e.nth
+  ), made AS (
+    INSERT INTO payment (source_id, payment_ref, amount, currency, invoice_ref, reference, paid_at, payer, invoice_id)
+    SELECT s.source, s.ref, s.amount, s.currency, s.invoice_ref, s.reference, s.paid_at, s.payer, s.target
+      FROM said s ORDER BY s.source, s.ref
+    ON CONFLICT DO NOTHING RETURNING id, source_id, payment_ref
+  ), heard AS (
+    INSERT INTO payment_event (source_id, payment_ref, kind, event_ref, amount, currency, invoice_ref, reference, paid_at, payer, body)
+    SELECT s.source, s.ref, 'confirmed', s.event_ref, s.amount, s.currency, s.invoice_ref, s.reference, s.paid_at, s.payer, s.body
+      FROM said s JOIN made m ON m.source_id = s.source AND m.payment_ref = s.ref
+  )
+  SELECT array_agg(s.nth ORDER BY m.id), array_agg(m.id ORDER BY m.id) INTO v_taken, v_ids
+    FROM said s JOIN made m ON m.source_id = s.source AND m.payment_ref = s.ref;
+  IF v_taken IS NULL THEN RETURN; END IF;
+
+  v_invoices := ARRAY(SELECT v_targets[t] FROM unnest(v_taken) WITH ORDINALITY AS t (t, nth) ORDER BY t.nth);
+  PERFORM spend(v_ids, v_ids, v_invoices, ARRAY(SELECT p_amounts[t] FROM unnest(v_taken) WITH ORDINALITY AS t (t, nth) ORDER BY t.nth));
+  IF EXISTS (SELECT FROM payment y WHERE y.invoice_id = ANY (v_invoices) AND y.says_paid IS NOT NULL) THEN
+    PERFORM refill(v_invoices, v_now);
+  END IF;
+  INSERT INTO event (at, invoice_id, kind, data)
+  SELECT v_now, v_targets[t], 'payment.confirmed',
+         jsonb_build_object('payment_id', p_refs[t], 'amount', p_amounts[t]::text, 'currency', p_currencies[t]) FROM unnest(v_taken) t;
+  PERFORM settle(v_invoices, v_now);
+
+  RETURN QUERY SELECT u.nth, y.id, y.invoice_id, y.unmatched_reason, y.amount - y.allocated, coalesce(b.wait, 0)
+                 FROM unnest(v_taken, v_ids) AS u (nth, id) JOIN payment y ON y.id = u.id
+                 LEFT JOIN barriers(v_invoices, p_window) b ON b.invoice_id = y.invoice_id;
+END
+$$;
+
 -- The entries of a statement that were never heard of: confirmed or pending, as record_payment() would take them one at a time, but a
 -- batch in a few statements. p_piece_*: what each (by its place in the arrays, from 1) goes to, decided by the matching; money of an
 -- entry without a piece waits, and so does what is over. Several pieces are `split`: their shares stay, the rest is a person's.
@@ -1328,41 +1434,9 @@ BEGIN
   SELECT array_agg(s.nth::integer ORDER BY m.id), array_agg(m.id ORDER BY m.id) INTO v_entries, v_ids
     FROM made m JOIN said s ON s.ref = m.payment_ref;
 
-  -- Both sides laid end to end, money by payment and debt by due date: where two stretches meet, the one pays the other.
-  WITH piece AS (
-    SELECT u.id AS payment_id, p.invoice, sum(p.amount) OVER w - p.amount AS starts, sum(p.amount) OVER w AS ends
-      FROM unnest(p_piece_entries, p_piece_invoices, p_piece_amounts) AS p (entry, invoice, amount)
-      JOIN unnest(v_entries, v_ids) AS u (entry, id) ON u.entry = p.entry
-      JOIN invoice i ON i.id = p.invoice AND i.closed_as IS NULL AND i.currency = p_currencies[p.entry]
-     WHERE p_kinds[p.entry] = 'confirmed' WINDOW w AS (PARTITION BY p.invoice ORDER BY u.id)
-  ), owed AS (
-    SELECT n.id, n.invoice_id, sum(n.room) OVER w - n.room AS starts, sum(n.room) OVER w AS ends
-      FROM (SELECT x.*, x.amount - x.credited - x.allocated AS room FROM installment x WHERE x.invoice_id = ANY (v_invoices)) n
-     WHERE n.room > 0
-    WINDOW w AS (PARTITION BY n.invoice_id ORDER BY n.due_date, n.no)
-  ), part AS (
-    SELECT p.payment_id, o.id AS installment_id, least(p.ends, o.ends) - greatest(p.starts, o.starts) AS amount
-      FROM piece p JOIN owed o ON o.invoice_id = p.invoice AND o.starts < p.ends AND p.starts < o.ends
-  ), booked AS (
-    UPDATE installment n SET allocated = n.allocated + t.amount
-      FROM (SELECT installment_id, sum(amount) AS amount FROM part GROUP BY 1) t WHERE n.id = t.installment_id
-  ), kept AS (
-    INSERT INTO allocation (payment_id, installment_id, amount) SELECT payment_id, installment_id, amount FROM part
-  ), paid AS (
-    SELECT payment_id, sum(amount) AS amount FROM part GROUP BY 1
-  ), split AS (
-    SELECT entry FROM unnest(p_piece_entries) AS p (entry) GROUP BY 1 HAVING count(*) > 1
-  )
-  UPDATE payment y
-     SET allocated = coalesce(d.amount, 0),
-         unmatched_reason = CASE WHEN y.amount = 0 THEN NULL WHEN s.entry IS NOT NULL THEN 'split'
-                                 WHEN coalesce(d.amount, 0) = y.amount THEN NULL WHEN i.id IS NULL THEN 'unknown_invoice'
-                                 WHEN y.currency <> i.currency THEN 'other_currency'
-                                 WHEN i.closed_as IS NOT NULL THEN 'invoice_' || i.closed_as ELSE 'overpaid' END
-    FROM unnest(v_entries, v_ids) AS u (entry, id)
-    LEFT JOIN payment x ON x.id = u.id LEFT JOIN invoice i ON i.id = x.invoice_id
-    LEFT JOIN paid d ON d.payment_id = u.id LEFT JOIN split s ON s.entry = u.entry
-   WHERE y.id = u.id;
+  PERFORM spend(v_ids, ARRAY(SELECT u.id FROM unnest(p_piece_entries) WITH ORDINALITY AS p (entry, nth)
+                               LEFT JOIN unnest(v_entries, v_ids) AS u (entry, id) ON u.entry = p.entry ORDER BY p.nth),
+                p_piece_invoices, p_piece_amounts);
 
   INSERT INTO event (at, invoice_id, kind, data)
   SELECT v_now, p.invoice, 'payment.' || p_kinds[p.entry],

@@ -74,6 +74,32 @@ async def record_payment(
     return PaymentRecorded(*row)
 
 
+async def record_payments(
+    connection: asyncpg.Connection, said: Sequence[PaymentSaid], *, window: timedelta, now: datetime | None = None
+) -> list[PaymentRecorded | None]:
+    """For confirmed ones that name no installment; one round trip, which waits for no invoice. None: not stored, for
+    `record_payment`, because the payment is known, or its invoice is not, or is being changed."""
+    rows = await connection.fetch(
+        "SELECT * FROM record_payments($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        [each.source_id for each in said],
+        [each.payment_ref for each in said],
+        [each.event_ref for each in said],
+        [each.amount for each in said],
+        [each.currency for each in said],
+        [each.invoice_ref for each in said],
+        [each.reference for each in said],
+        [each.paid_at for each in said],
+        [each.payer for each in said],
+        [each.body for each in said],
+        window,
+        now,
+    )
+    recorded: list[PaymentRecorded | None] = [None] * len(said)
+    for nth, *answer in rows:
+        recorded[nth - 1] = PaymentRecorded(True, *answer)
+    return recorded
+
+
 async def hold_in_flight(
     tx: asyncpg.Connection, payment_id: int, lasting: timedelta, now: datetime | None = None
 ) -> None:
