@@ -18,7 +18,7 @@ from tests.bench.stage import Ground, Stage, Wanted
 from tests.servers.postgres import run
 
 FEW, MANY = "few_pending", "many_pending"
-EACH = 5  # reminders of an invoice, where many are pending: their rows lie between those that are due
+EACH = 5  # reminders of an invoice: one is due, and the rows of the others, pending or (where few are pending) over, lie around it
 LONGEST = 60.0
 POLL = {"DUNNOCK_DUE_POLL": "0.02"}
 NEXT_DAY = "UPDATE business_clock SET ahead = ahead + interval '1 day'"
@@ -95,7 +95,7 @@ async def _publish(stage: Stage, side: Side, rows: int, make_due: str, *, anew: 
         queue = await (await broker.channel()).get_queue(BULK)
         await queue.purge()
         if anew:
-            await seed.plan(connection, rows)
+            await seed.plan(connection, rows, EACH, one_left=True)
         else:
             await connection.execute(QUEUED)
             await connection.execute("VACUUM reminder")

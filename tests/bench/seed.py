@@ -26,9 +26,11 @@ INSTALLMENTS = (
     "INSERT INTO installment (invoice_id, due_date, amount) SELECT id, issue_date + 30, 1250 FROM invoice ORDER BY id"
 )
 REMINDERS = """
-INSERT INTO reminder (invoice_id, installment_id, flow_version_id, generation, step, occurrence, anchor, anchor_date, state, due_at,
-                      send_until)
-SELECT n.invoice_id, n.id, i.flow_version_id, 0, 'upcoming', g, 'due', n.due_date, 'pending', d.at, d.at + interval '900 days'
+INSERT INTO reminder (invoice_id, installment_id, flow_version_id, generation, step, occurrence, anchor, anchor_date, state, reason,
+                      due_at, send_until)
+SELECT n.invoice_id, n.id, i.flow_version_id, 0, 'upcoming', g, 'due', n.due_date,
+       CASE WHEN $3 AND g > 1 THEN 'skipped' ELSE 'pending' END, CASE WHEN $3 AND g > 1 THEN 'is over' END,
+       d.at, d.at + interval '900 days'
   FROM installment n JOIN invoice i ON i.id = n.invoice_id
   CROSS JOIN generate_series(1, $2::int) g
   CROSS JOIN LATERAL (SELECT (SELECT business_now()) + interval '1 hour' + interval '1 day' * ((n.invoice_id - 1) / $1::int)
@@ -63,15 +65,17 @@ async def lay(database: str, ground: Ground) -> None:
         await connection.close()
 
 
-async def plan(connection: asyncpg.Connection, at_once: int, each: int = 1, *, unused: bool = False) -> None:
+async def plan(
+    connection: asyncpg.Connection, at_once: int, each: int = 1, *, one_left: bool = False, unused: bool = False
+) -> None:
     """For each invoice `each` pending reminders: the first of `at_once` invoices are due in an hour of business time, those of the next a
-    day later; the second ones far away. `unused`: nobody works on this database yet."""
+    day later; the second ones far away, or, with `one_left`, over. `unused`: nobody works on this database yet."""
     await connection.execute("TRUNCATE reminder, attempt, event, receipt, customer_contact")
     await connection.execute(UNCHECKED)
     if unused:
-        await fill(connection, "reminder", REMINDERS, at_once, each)
+        await fill(connection, "reminder", REMINDERS, at_once, each, one_left)
     else:
-        await connection.execute(REMINDERS, at_once, each)
+        await connection.execute(REMINDERS, at_once, each, one_left)
     await connection.execute(CHECKED)
     await connection.execute("VACUUM ANALYZE reminder", timeout=LONG)
     await connection.execute("CHECKPOINT", timeout=LONG)

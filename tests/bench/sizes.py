@@ -15,7 +15,7 @@ class Sizes:
     mixed_repeats: int = 5
     few_pending: int = 10_000
     many_pending: int = 1_000_000
-    due_repeats: int = 3
+    due_repeats: int = 5
     webhooks: int = 1_500
     webhook_repeats: int = 3
     import_lines: int = 50_000
