@@ -13,8 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.payments.api.parts import PaymentsParts
+from services.payments.handlers.record_payment import AT_ONCE, DEADLINE
 from shared.ledger.money import PaymentRecorded, PaymentSaid, record_payment, record_payments, record_poll
 from shared.ledger.plan import lock_invoices
+from shared.web.parts import find
 from tests import factories
 from tests.integration.payments_running import Payments, event, payments_running
 
@@ -206,6 +209,39 @@ async def test_an_invoice_that_is_being_changed_holds_up_no_other(bank: Payments
     for each in made:
         assert await bank.open_amounts(each.id) == [Decimal(0)]
         assert await bank.reminders(each.id) == [("step-0", "cancelled", "paid")]
+
+
+async def statements_that_wait(owner: asyncpg.Connection, count: int) -> None:
+    waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'payment'::regclass"
+    async with asyncio.timeout(3):
+        while await owner.fetchval(waiting) < count:
+            await asyncio.sleep(0.01)
+
+
+async def test_those_that_come_while_others_are_stored_are_one_transaction(bank: Payments, source: int) -> None:
+    """While the table is locked two statements wait, each of one payment, and four more payments come."""
+    recorder = find(bank.app, PaymentsParts).recorder
+    made = [await factories.invoice(bank.owner) for _ in range(6)]
+
+    async def record(said: PaymentSaid) -> PaymentRecorded:
+        async with asyncio.timeout(DEADLINE) as within:
+            return await recorder.record(said, within)
+
+    async with bank.owner.transaction():
+        await bank.owner.execute("LOCK TABLE payment IN SHARE MODE")
+        tasks = []
+        for under_way, said in enumerate(said_to_be_paid(source, *made), 1):
+            tasks.append(asyncio.create_task(record(said)))
+            await asyncio.sleep(0)  # it is asked for by now
+            await statements_that_wait(bank.owner, min(under_way, AT_ONCE))
+    assert all(recorded.fresh for recorded in await asyncio.gather(*tasks))
+    rows = await bank.owner.fetch(
+        "SELECT xmin::text FROM payment ORDER BY payment_ref = ANY ($1), id",
+        [f"p-{each.ref}" for each in made[AT_ONCE:]],
+    )
+    first, second, *others = [row[0] for row in rows]
+    assert len({first, second, *others}) == 3
+    assert others == [others[0]] * 4
 
 
 async def test_each_waits_for_the_barrier_of_its_own_invoice(bank: Payments, source: int) -> None:

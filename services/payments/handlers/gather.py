@@ -38,14 +38,13 @@ class Gather(Generic[Asked, Answer]):
         while batch := self._next():
             try:
                 answers = await self._work([asked for asked, _ in batch])
+                for (_, waits), answer in zip(batch, answers, strict=True):
+                    if not waits.done():
+                        waits.set_result(answer)
             except BaseException as error:
                 _refuse(batch, error)
                 if not isinstance(error, Exception):
                     raise
-            else:
-                for (_, waits), answer in zip(batch, answers, strict=True):
-                    if not waits.done():
-                        waits.set_result(answer)
 
     def _next(self) -> list[tuple[Asked, asyncio.Future[Answer]]]:
         """Without those who have gone meanwhile."""

@@ -64,8 +64,6 @@ class PaymentRecorder:
 
     async def _store_all(self, said: Sequence[PaymentSaid]) -> Sequence[PaymentRecorded | None]:
         """What comes back as None, all of it when something goes wrong, is for `store`, where each stands for itself."""
-        if len(said) == 1:
-            return [None]
         try:
             async with self.db.connection() as connection:
                 return await record_all_in_ledger(connection, said, window=self.window)
