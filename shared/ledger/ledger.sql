@@ -1106,7 +1106,7 @@ BEGIN
     SELECT y.id AS payment_id, p.invoice, sum(p.amount) OVER w - p.amount AS starts, sum(p.amount) OVER w AS ends
       FROM unnest(p_from, p_to, p_amounts) AS p (payment, invoice, amount)
       JOIN payment y ON y.id = p.payment
-      JOIN invoice i ON i.id = p.invoice AND i.closed_as IS NULL AND i.currency = y.currency  -- which is not known before it is confirmed
+      JOIN invoice i ON i.id = p.invoice AND i.closed_as IS NULL AND i.currency = y.currency  -- a payment that is not confirmed has none, and gives nothing
     WINDOW w AS (PARTITION BY p.invoice ORDER BY y.id)
   ), owed AS (
     SELECT n.id, n.invoice_id, sum(n.room) OVER w - n.room AS starts, sum(n.room) OVER w AS ends
@@ -1332,7 +1332,8 @@ END
 $$;
 
 -- Confirmed payments that come at once, each for an invoice: as record_payment() one at a time, in a few statements. Only those whose payment
--- was never heard of and whose invoice nobody has locked are stored and answered; the rest is for record_payment(), which waits.
+-- was never heard of and whose invoice nobody has locked, claims included, are stored and answered, of one that comes twice the first; the
+-- rest is for record_payment(), which waits.
 CREATE OR REPLACE FUNCTION record_payments(
   p_sources bigint[], p_refs text[], p_event_refs text[], p_amounts numeric[], p_currencies text[], p_invoice_refs text[],
   p_references text[], p_paid_at timestamptz[], p_payers jsonb[], p_bodies bytea[], p_window interval, p_now timestamptz)
@@ -1346,6 +1347,7 @@ DECLARE
   v_targets bigint[] := ARRAY(SELECT invoice_of(e.invoice_ref, e.reference)
                                 FROM unnest(p_invoice_refs, p_references) WITH ORDINALITY AS e (invoice_ref, reference, nth) ORDER BY e.nth);
   v_invoices bigint[];
+  v_polled bigint[];
   v_taken bigint[];  -- the places in the lists of those that are stored here, and the payments that they became
   v_ids bigint[];
 BEGIN
@@ -1375,9 +1377,8 @@ BEGIN
 
   v_invoices := ARRAY(SELECT v_targets[t] FROM unnest(v_taken) WITH ORDINALITY AS t (t, nth) ORDER BY t.nth);
   PERFORM spend(v_ids, v_ids, v_invoices, ARRAY(SELECT p_amounts[t] FROM unnest(v_taken) WITH ORDINALITY AS t (t, nth) ORDER BY t.nth));
-  IF EXISTS (SELECT FROM payment y WHERE y.invoice_id = ANY (v_invoices) AND y.says_paid IS NOT NULL) THEN
-    PERFORM refill(v_invoices, v_now);
-  END IF;
+  v_polled := ARRAY(SELECT DISTINCT y.invoice_id FROM payment y WHERE y.invoice_id = ANY (v_invoices) AND y.says_paid IS NOT NULL);
+  IF v_polled <> '{}' THEN PERFORM refill(v_polled, v_now); END IF;
   INSERT INTO event (at, invoice_id, kind, data)
   SELECT v_now, v_targets[t], 'payment.confirmed',
          jsonb_build_object('payment_id', p_refs[t], 'amount', p_amounts[t]::text, 'currency', p_currencies[t]) FROM unnest(v_taken) t;

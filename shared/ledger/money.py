@@ -78,7 +78,7 @@ async def record_payments(
     connection: asyncpg.Connection, said: Sequence[PaymentSaid], *, window: timedelta, now: datetime | None = None
 ) -> list[PaymentRecorded | None]:
     """For confirmed ones that name no installment; one round trip, which waits for no invoice. None: not stored, for
-    `record_payment`, because the payment is known, or its invoice is not, or is being changed."""
+    `record_payment`, because the payment is known (also from earlier in `said`), or its invoice is not, or is locked."""
     rows = await connection.fetch(
         "SELECT * FROM record_payments($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
         [each.source_id for each in said],

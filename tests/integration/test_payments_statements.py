@@ -67,6 +67,14 @@ WRONG = {
 }
 
 
+@pytest.mark.parametrize("owed", ["50.00", "100.00"])
+async def test_what_two_statements_of_one_file_say_of_one_payment_counts_once(bank: Payments, owed: str) -> None:
+    made = await factories.invoice(bank.owner, (owed,), payment_reference="RF18539007547034")
+    file = mt940([Line("50.00", rf="RF18539007547034", bank_ref="B-1")])
+    assert await bank.book(file + file) == {"entries": 2, "matched": 1, "duplicates": 1}
+    assert await bank.open_amounts(made.id) == [Decimal(owed) - 50]
+
+
 @pytest.mark.parametrize(("file", "said"), WRONG.values(), ids=WRONG)
 async def test_a_file_that_is_no_statement_is_refused_by_name_and_has_no_effect(
     bank: Payments, file: bytes, said: str

@@ -43,6 +43,15 @@ async def test_who_comes_while_others_are_under_way_goes_together_in_the_next() 
     assert work.begun == [[1], [2, 3, 4], [5]], "no more than `most`"
 
 
+async def test_who_comes_right_after_an_answer_is_heard() -> None:
+    """The caller goes on before the task that answered it has ended."""
+    work = Work()
+    work.go.set()
+    gather = Gather(work, at_once=1, most=3)
+    async with asyncio.timeout(1):
+        assert [await gather(number) for number in range(3)] == [0, 2, 4]
+
+
 async def test_no_more_calls_than_at_once_are_under_way() -> None:
     work = Work()
     gather = Gather(work, at_once=2, most=3)

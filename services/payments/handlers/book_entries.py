@@ -4,6 +4,7 @@ True here: nothing is asked once per entry on the common way; a batch is few sta
 transaction. Matching reads without locks: what was paid in between is then over, and waits, as with a webhook.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,12 +52,26 @@ async def book_batch(
     """Their outcomes, and the seconds of the hand-off barrier from now on."""
 
     async def work(connection: asyncpg.Connection) -> tuple[list[Outcome], float]:
-        done = await _book(connection, recorder, source_id, entries, rules)
+        done = [
+            each for once in _each_once(entries) for each in await _book(connection, recorder, source_id, once, rules)
+        ]
         touched = sorted({invoice for each in done for invoice in each.invoices})
         wait = await barrier(connection, touched, recorder.window) if touched else 0.0
         return [each.outcome for each in done], wait
 
     return await recorder.db.retrying(work)
+
+
+def _each_once(entries: Sequence[Identified]) -> list[list[Identified]]:
+    """Rounds in which no payment occurs twice: two statements of one file may say the same."""
+    rounds: list[list[Identified]] = []
+    said: Counter[str] = Counter()
+    for ref, entry in entries:
+        if said[ref] == len(rounds):
+            rounds.append([])
+        rounds[said[ref]].append((ref, entry))
+        said[ref] += 1
+    return rounds
 
 
 async def _book(

@@ -1,6 +1,6 @@
 """Calls that come while others are under way go together in the next one.
 
-True here: a call that comes alone is under way at once; nothing waits for company.
+True here: nothing waits for company, only, while `at_once` calls are under way, for the first of them to end.
 """
 
 import asyncio
@@ -35,16 +35,22 @@ class Gather(Generic[Asked, Answer]):
         return await answer
 
     async def _run(self) -> None:
-        while batch := self._next():
-            try:
-                answers = await self._work([asked for asked, _ in batch])
-                for (_, waits), answer in zip(batch, answers, strict=True):
-                    if not waits.done():
-                        waits.set_result(answer)
-            except BaseException as error:
-                _refuse(batch, error)
-                if not isinstance(error, Exception):
-                    raise
+        try:
+            while batch := self._next():
+                await self._answer(batch)
+        finally:  # not one turn of the loop later: who asks in between would believe that somebody still looks
+            self._running.discard(asyncio.current_task())
+
+    async def _answer(self, batch: Sequence[tuple[Asked, asyncio.Future[Answer]]]) -> None:
+        try:
+            answers = await self._work([asked for asked, _ in batch])
+            for (_, waits), answer in zip(batch, answers, strict=True):
+                if not waits.done():
+                    waits.set_result(answer)
+        except BaseException as error:
+            _refuse(batch, error)
+            if not isinstance(error, Exception):
+                raise
 
     def _next(self) -> list[tuple[Asked, asyncio.Future[Answer]]]:
         """Without those who have gone meanwhile."""

@@ -16,7 +16,7 @@ import asyncpg
 from services.payments.domain.outcome import Kind
 from services.payments.handlers.gather import Gather
 from shared.crash import crash_point
-from shared.db.engine import RETRIED, Database
+from shared.db.engine import Database
 from shared.ledger.money import PaymentRecorded, PaymentSaid, hold_in_flight, match_by_name
 from shared.ledger.money import record_payment as record_in_ledger
 from shared.ledger.money import record_payments as record_all_in_ledger
@@ -65,9 +65,9 @@ class PaymentRecorder:
     async def _store_all(self, said: Sequence[PaymentSaid]) -> Sequence[PaymentRecorded | None]:
         """What comes back as None, all of it when something goes wrong, is for `store`, where each stands for itself."""
         try:
-            async with self.db.connection() as connection:
+            async with asyncio.timeout(DEADLINE), self.db.connection() as connection:
                 return await record_all_in_ledger(connection, said, window=self.window)
-        except (asyncpg.PostgresError, *RETRIED):
+        except Exception:  # noqa: BLE001 it comes again in `store`, or was that of another one
             return [None] * len(said)
 
     async def look_again(self, said: PaymentSaid) -> bool:
