@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -71,6 +72,12 @@ def paired(
     """Repeats that took turns: the ratio is the median of the pairs' ratios, so that what slowed a pair slows no ratio."""
     pairs = tuple(one / other for one, other in zip(ours, theirs, strict=True))
     return Figure(name, median(ours), unit, median(theirs), median(pairs), goal, n, len(pairs), pairs)
+
+
+def between(runs: Sequence[float]) -> list[float]:
+    """Of a baseline that ran before and after each of the others: the mean of the two, so that a machine which gets slower
+    from one run to the next slows no ratio."""
+    return [(before + after) / 2 for before, after in pairwise(runs)]
 
 
 def table(figures: Sequence[Figure]) -> str:

@@ -19,7 +19,7 @@ class Sizes:
     webhooks: int = 1_500
     webhook_repeats: int = 3
     import_lines: int = 50_000
-    statement_entries: int = 3_000
+    statement_entries: int = 2_000
     statement_repeats: int = 3
     few_invoices: int = 10_000
     many_invoices: int = 1_000_000
@@ -30,6 +30,7 @@ class Sizes:
 
 SMALL = Sizes()
 FULL = Sizes(
+    repeats=5,
     celery_mails=3_000,
     mixed_mails=10_000,
     many_pending=5_000_000,

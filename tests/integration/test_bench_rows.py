@@ -11,7 +11,7 @@ import pytest
 
 from tests.bench import seed
 from tests.bench.bulk import INDEXES
-from tests.bench.figures import Figure, Goal, paired, table, write
+from tests.bench.figures import Figure, Goal, between, paired, table, write
 from tests.bench.rows import measure
 from tests.bench.sizes import SMOKE
 from tests.bench.stage import Stage, counting_sink
@@ -50,6 +50,15 @@ async def test_what_is_made_in_bulk_has_the_indexes_of_the_migrations(database_d
 def test_the_ratio_of_pairs_is_the_median_of_their_ratios() -> None:
     figure = paired("sent", "mails/s", [30.0, 10.0, 60.0], [10.0, 10.0, 10.0], Goal(">=", 3), 500)
     assert (figure.ratio, figure.repeats, figure.pairs, figure.holds) == (3.0, 3, (3.0, 1.0, 6.0), True)
+
+
+def test_a_machine_that_gets_slower_slows_no_ratio_to_what_ran_before_and_after() -> None:
+    costs = {
+        "bare": [1.0, 3.0, 5.0],
+        "ours": [4.0, 8.0],
+    }  # twice as much as the bare ones, wherever each of them is run
+    assert [2.0, 4.0] == between(costs["bare"])
+    assert paired("sent", "mails/s", costs["ours"], between(costs["bare"]), Goal("<=", 2)).pairs == (2.0, 2.0)
 
 
 def test_the_table_says_ratio_goal_verdict_n_and_repeats() -> None:
