@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -130,6 +130,27 @@ def used(without: Sequence[int]) -> Cpu:
         spent = times.user + times.system + times.children_user + times.children_system
         seconds[KINDS.get(name, "python")] += spent
     return Cpu(**seconds)
+
+
+@contextmanager
+def on_one_core() -> Iterator[None]:
+    """All that runs, this process too, shares one core meanwhile, so that a second of CPU is the same for everybody."""
+    cores = os.sched_getaffinity(0)
+    _confine({min(cores)})
+    try:
+        yield
+    finally:
+        _confine(cores)
+
+
+def _confine(cores: set[int]) -> None:
+    """Every thread of every process; those that they start later inherit it."""
+    myself = psutil.Process()
+    for process in (myself, *myself.children(recursive=True)):
+        with suppress(psutil.NoSuchProcess):
+            for thread in process.threads():
+                with suppress(ProcessLookupError):
+                    os.sched_setaffinity(thread.id, cores)
 
 
 def resident(pid: int) -> float:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """`celery_mails` may be fewer than `mails`, because what is compared is a rate, and Celery's is the same for both. `joined_invoices`:
+    """`celery_mails` may be fewer than `mails`, because what is compared is a rate, and Celery's is the same for both; `one_core_mails`
+    too, of which only the CPU is compared. `joined_invoices`:
     of the dry run with one message for all: as many as of the dry run without, or a fifth."""
 
     mails: int = 10_000
+    one_core_mails: int = 5_000
     repeats: int = 3
     celery_mails: int = 400
     mixed_mails: int = 2_500
@@ -30,6 +32,7 @@ class Sizes:
 
 SMALL = Sizes()
 FULL = Sizes(
+    one_core_mails=10_000,
     repeats=5,
     celery_mails=3_000,
     mixed_mails=10_000,
@@ -42,6 +45,7 @@ FULL = Sizes(
 )
 SMOKE = Sizes(
     mails=200,
+    one_core_mails=200,
     repeats=1,
     celery_mails=20,
     mixed_mails=100,

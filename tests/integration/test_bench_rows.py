@@ -2,6 +2,7 @@
 processes, are tried by `python -m tests.bench --smoke`."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from tests.bench import seed
 from tests.bench.bulk import INDEXES
 from tests.bench.figures import Figure, Goal, between, paired, table, write
+from tests.bench.processes import on_one_core, started
 from tests.bench.rows import measure
 from tests.bench.sizes import SMOKE
 from tests.bench.stage import Stage, counting_sink
@@ -61,6 +63,18 @@ def test_a_machine_that_gets_slower_slows_no_ratio_to_what_ran_before_and_after(
     assert paired("sent", "mails/s", costs["ours"], between(costs["bare"]), Goal("<=", 2)).pairs == (2.0, 2.0)
 
 
+def test_on_one_core_are_all_threads_of_what_was_started_and_only_meanwhile() -> None:
+    everywhere = os.sched_getaffinity(0)
+    with started(
+        "-c", "import threading; threading.Thread(target=input).start(); print('up'); threading.Event().wait(60)"
+    ) as child:
+        child.line()
+        with on_one_core():
+            assert {min(everywhere)} == os.sched_getaffinity(0)
+            assert [{min(everywhere)}] * 2 == [os.sched_getaffinity(thread) for thread in _threads(child.pid)]
+        assert [everywhere] * 2 == [os.sched_getaffinity(thread) for thread in _threads(child.pid)]
+
+
 def test_the_table_says_ratio_goal_verdict_n_and_repeats() -> None:
     figures = [
         paired("sent", "mails/s", [30.0, 10.0], [10.0, 10.0], Goal(">=", 3), 500),
@@ -83,3 +97,7 @@ def test_the_file_says_what_the_table_says(tmp_path: Path) -> None:
 
 async def _indexes(connection: asyncpg.Connection, table: str) -> list[tuple[object, ...]]:
     return sorted(tuple(row) for row in await connection.fetch(INDEXES, table))
+
+
+def _threads(pid: int) -> list[int]:
+    return [int(folder.name) for folder in Path(f"/proc/{pid}/task").iterdir()]
