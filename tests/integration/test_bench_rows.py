@@ -66,7 +66,8 @@ def test_a_machine_that_gets_slower_slows_no_ratio_to_what_ran_before_and_after(
 def test_on_one_core_are_all_threads_of_what_was_started_and_only_meanwhile() -> None:
     everywhere = os.sched_getaffinity(0)
     with started(
-        "-c", "import threading; threading.Thread(target=input).start(); print('up'); threading.Event().wait(60)"
+        "-c",
+        "import threading; threading.Thread(target=input).start(); print('up', flush=True); threading.Event().wait(60)",
     ) as child:
         child.line()
         with on_one_core():
